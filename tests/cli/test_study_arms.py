@@ -96,11 +96,14 @@ def test_arms_are_tuned_and_then_compared(call: Call, pictures: Path, tmp_path: 
     assert "tuning full: 2 configurations, training.lr=0.1 and training.lr=0.4" in text
     assert "tuning: 8 trials first, 2 seeds of each configuration" in text
     assert "4 trials to run" in text
+    hashes = [line for line in text.splitlines() if line.startswith("design: ")]
     assert not out.exists()
 
     code, text, _ = call(*words)
     assert code == 0
     study = json.loads((out / "study.json").read_text())
+    assert hashes == [f"design: {study['registration']['hash']}"], "known before the study runs"
+    assert study["registration"]["design"]["tuning"]["grid"] == ["training.lr=0.25x,1x"]
     lines = results(out)
     tuned = {trial: line for trial, line in lines.items() if line["seed"] >= 10_000}
     assert (len(lines), len(tuned)) == (12, 8)
@@ -131,6 +134,9 @@ def test_arms_are_tuned_and_then_compared(call: Call, pictures: Path, tmp_path: 
     page = (out / "report.html").read_text()
     assert "Every arm was tuned on the same grid before the comparison" in page
     assert "a better value may lie beyond" in page
+    assert "Nothing of it has changed since." in page
+    assert "every arm was tuned on the same grid" in (out / "methods.txt").read_text()
+    assert "zhang2017mixup" in (out / "references.bib").read_text()
 
     # The same again, without the option, with more seeds: nothing is tuned anew.
     before = (out / "results.jsonl").read_text()
@@ -141,6 +147,10 @@ def test_arms_are_tuned_and_then_compared(call: Call, pictures: Path, tmp_path: 
     assert (out / "results.jsonl").read_text().removeprefix(before).count("\n") == 2
     again = json.loads((out / "study.json").read_text())
     assert again["tuning"] == study["tuning"]
+    assert again["registration"] == study["registration"]
+    page = (out / "report.html").read_text()
+    assert "Changed afterwards:" in page
+    assert "seeds (3, not 2)" in page
     code, _, error = call(*words, "--tune", "mixup.alpha=1x,2x")
     assert code == 2
     assert "it is fixed before the first trial, and this study has training.lr=0.25x,1x" in error

@@ -149,7 +149,10 @@ def _dry_run(study: PreparedStudy, executor: Executor, sd: float | None, out: Pa
     disk = disk_use(study, executor.machine, out)
     rows = aligned(trial_rows(study, expected.pending))
     notes = (f"note: {note.text}" for note in study.notes)
-    for line in (*rows, *notes, *disk_lines(disk), *forecast_lines(study, expected)):
+    registration = study.record().registration
+    registered = [f"design: {registration.hash}"] if registration is not None else []
+    lines = (*rows, *notes, *disk_lines(disk), *forecast_lines(study, expected), *registered)
+    for line in lines:
         print_line(line)
     if (warning := disk_warning(disk)) is not None:
         warn("study", warning)

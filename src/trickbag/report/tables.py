@@ -9,7 +9,7 @@ from trickbag.report.format import MINUS, TIMES
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["latex_table", "markdown_table"]
+__all__ = ["latex_table", "latex_text", "markdown_table"]
 
 # All in one pass: after a chain of `replace` the braces of \textbackslash{} would be escaped too.
 _LATEX = str.maketrans(
@@ -58,9 +58,14 @@ def markdown_table(rows: Sequence[Sequence[str]], right: Sequence[bool]) -> str:
     return "\n".join([lines[0], f"|{rule}|", *lines[1:]]) + "\n"
 
 
+def latex_text(text: str) -> str:
+    """Escape the characters of a text that mean something in LaTeX."""
+    return text.translate(_LATEX)
+
+
 def latex_table(rows: Sequence[Sequence[str]], right: Sequence[bool]) -> str:
     """Write rows as a table in LaTeX, with the rules of booktabs; the first row is the head."""
-    head, *body = [" & ".join(text.translate(_LATEX) for text in row) + r" \\" for row in rows]
+    head, *body = [" & ".join(map(latex_text, row)) + r" \\" for row in rows]
     columns = "".join("r" if aligned else "l" for aligned in right)
     lines = [
         rf"\begin{{tabular}}{{{columns}}}",

@@ -197,7 +197,11 @@ class Driver:
         command = started.command if started is not None else ""
         # Once more, with the reasons of variants that turned out not to apply; and before the
         # effects, so that a look which anybody can have seen is recorded.
-        self.folder.write_study(self.study.record(command))
+        record = self.study.record(command)
+        if started is not None:
+            # That of before the first trial.
+            record = dataclasses.replace(record, registration=started.registration)
+        self.folder.write_study(record)
         self.folder.write_effects(effects)
         shutil.rmtree(self.folder.decoded, ignore_errors=True)
         return Findings.of(self.study.progress, effects, self.folder.path)

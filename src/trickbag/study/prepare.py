@@ -15,6 +15,7 @@ from trickbag.study.kept_weights import has_weights
 from trickbag.study.outcome_evaluations import evaluation_notes
 from trickbag.study.progress import StudyProgress
 from trickbag.study.records.study import StudyRecord
+from trickbag.study.registration import Registration
 from trickbag.study.tuning.layouts import on_inner_fold
 from trickbag.study.tuning.stage import decided, tuning_metric, tuning_stage
 from trickbag.study.variant_notes import variant_notes
@@ -53,6 +54,7 @@ class PreparedStudy:
     are the trials to be run that lack an evaluation alone, and whose weights are there. `looks` are
     those at which verdicts were written. While the `tuning` has not finished, the trials are those
     of arms that are not tuned: no comparison is run, and they are no part of the record.
+    `registration` is that of before the first trial; until there is a result it is made anew.
     """
 
     plan: StudyPlan
@@ -66,6 +68,7 @@ class PreparedStudy:
     trained: frozenset[str] = frozenset()
     looks: tuple[Look, ...] = ()
     tuning: TuningStage | None = None
+    registration: Registration | None = None
 
     @property
     def notes(self) -> list[Note]:
@@ -90,7 +93,7 @@ class PreparedStudy:
         from trickbag import __version__
 
         plan = self.plan
-        return StudyRecord(
+        record = StudyRecord(
             version=__version__,
             command=command,
             recipe=plan.recipe.to_dict(),
@@ -116,6 +119,8 @@ class PreparedStudy:
             looks=self.looks,
             tuning=None if self.tuning is None else self.tuning.record,
         )
+        registration = self.registration if self.kept else Registration.of(record.registered)
+        return dataclasses.replace(record, registration=registration)
 
     @property
     def is_tuning(self) -> bool:
@@ -225,6 +230,7 @@ def prepare_study(
         processes=machine.processes,
         looks=looks,
         tuning=tuning,
+        registration=None if stored is None else stored.registration,
         variant_notes=tuple(variant_notes(progress.trial_plan.layouts, dataset)),
         trained=frozenset(
             trial

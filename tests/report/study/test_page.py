@@ -20,7 +20,7 @@ from trickbag.study.designs.layout import ALL
 if TYPE_CHECKING:
     from pathlib import Path
 
-SECTIONS = ["effects", "price", "papers", "curves", "trials", "recipes", "environment"]
+SECTIONS = ["effects", "price", "papers", "curves", "trials", "methods", "recipes", "environment"]
 FOUR = ("mixup", "label_smoothing", "resnet_d", "cosine_decay")
 HOSTILE = "</svg><script>alert(1)</script>{{ 7 * 7 }} \"'&amp;"
 

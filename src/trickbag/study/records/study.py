@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal, cast, get_args
+from typing import TYPE_CHECKING, Any, get_args
 
 from trickbag.errors import Note, UserError
 from trickbag.evaluate.extra import extra_of
@@ -14,8 +14,7 @@ from trickbag.optim.config import Device
 from trickbag.settings import plain
 from trickbag.study.analysis.chance import ConstantAnswer, ConstantAnswers
 from trickbag.study.analysis.equivalence import MAX_MARGIN
-from trickbag.study.designs.layout import Contrast
-from trickbag.study.limits import MAX_FACTORS, require_within
+from trickbag.study.limits import require_within
 from trickbag.study.records.checks import (
     json_list,
     json_object,
@@ -24,9 +23,11 @@ from trickbag.study.records.checks import (
     text,
     texts,
 )
+from trickbag.study.records.layout import LayoutRecord, VariantRecord, VariantStatus
 from trickbag.study.records.look import look_from_dict, look_to_dict
 from trickbag.study.records.result import Evaluations, read_evaluations
 from trickbag.study.records.upgrade import upgraded_study
+from trickbag.study.registration import Registered, Registration
 from trickbag.study.tuning.record import TuningRecord
 
 if TYPE_CHECKING:
@@ -39,106 +40,6 @@ _IMAGES = ("images", "balanced_images")
 
 SCHEMA = 1
 """Version of the plain data of `study.json`."""
-
-VariantStatus = Literal["applies", "does_not_apply"]
-
-
-@dataclass(frozen=True, kw_only=True)
-class VariantRecord:
-    """A variant with the ids of its trials by seed; `reason` says why it does not apply."""
-
-    label: str
-    status: VariantStatus = "applies"
-    reason: str = ""
-    trials: Mapping[int, str] = field(default_factory=dict)
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the variant as plain data."""
-        return {
-            "label": self.label,
-            "reason": self.reason,
-            "trials": {str(seed): trial for seed, trial in self.trials.items()},
-            "status": self.status,
-        }
-
-    @classmethod
-    def from_dict(cls, data: object, place: str) -> VariantRecord:
-        """Read what `to_dict` returned; UserError for anything else."""
-        variant = json_object(data, place)
-        trials = variant.get("trials") or {}
-        # An id is the name of a folder: it must not lead to another place.
-        valid = isinstance(trials, Mapping) and all(
-            seed.isdecimal() and isinstance(trial, str) and trial.isalnum()
-            for seed, trial in trials.items()
-        )
-        require(valid, f"{place}.trials", trials, "an object of seeds and trial ids")
-        status = variant.get("status")
-        require(
-            status in ("applies", "does_not_apply"),
-            f"{place}.status",
-            status,
-            "applies or does_not_apply",
-        )
-        return cls(
-            label=text(variant, "label", place),
-            status=cast("VariantStatus", status),
-            reason=optional_text(variant, "reason", place) or "",
-            trials={int(seed): trial for seed, trial in trials.items()},
-        )
-
-
-@dataclass(frozen=True, kw_only=True)
-class LayoutRecord:
-    """The variants of a study on one network; the other fields are those of `Layout`."""
-
-    model: str
-    variants: tuple[VariantRecord, ...] = ()
-    contrasts: tuple[Contrast, ...] = ()
-    factors: tuple[str, ...] = ()
-    generators: tuple[str, ...] = ()
-    aliases: tuple[tuple[str, ...], ...] = ()
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the layout as plain data."""
-        return {
-            "model": self.model,
-            "variants": [variant.to_dict() for variant in self.variants],
-            "contrasts": [dataclasses.asdict(contrast) for contrast in self.contrasts],
-            "factors": list(self.factors),
-            "generators": list(self.generators),
-            "aliases": [list(group) for group in self.aliases],
-        }
-
-    @classmethod
-    def from_dict(cls, data: object, place: str) -> LayoutRecord:
-        """Read what `to_dict` returned; UserError for anything else."""
-        layout = json_object(data, place)
-        aliases = json_list(layout, "aliases", place)
-        groups = all(isinstance(group, list) for group in aliases)
-        require(groups, f"{place}.aliases", aliases, "a list of lists")
-        contrasts = json_list(layout, "contrasts", place)
-        factors = texts(layout, "factors", place)
-        few = len(factors) <= MAX_FACTORS  # what is computed of them doubles with each
-        require(few, f"{place}.factors", factors, f"at most {MAX_FACTORS} names")
-        return cls(
-            model=text(layout, "model", place),
-            variants=tuple(
-                VariantRecord.from_dict(variant, f"{place}.variants[{i}]")
-                for i, variant in enumerate(json_list(layout, "variants", place))
-            ),
-            contrasts=tuple(
-                _contrast(contrast, f"{place}.contrasts[{i}]")
-                for i, contrast in enumerate(contrasts)
-            ),
-            factors=factors,
-            generators=texts(layout, "generators", place),
-            aliases=tuple(tuple(map(str, group)) for group in aliases),
-        )
-
-
-def _contrast(data: object, place: str) -> Contrast:
-    contrast = json_object(data, place)
-    return Contrast(**{f.name: text(contrast, f.name, place) for f in dataclasses.fields(Contrast)})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -157,6 +58,7 @@ class StudyRecord:
     were fixed before the first trial, None where the first look spends the 5 %; `until_settled`
     says whether arms are stopped once they are settled. `looks` are those at which verdicts were
     written. `tuning` says how the arms were tuned, None where they were not.
+    `registration` is the design as it was before the first trial, None in a record of before.
     """
 
     version: str
@@ -183,6 +85,13 @@ class StudyRecord:
     until_settled: bool = False
     looks: tuple[Look, ...] = ()
     tuning: TuningRecord | None = None
+    registration: Registration | None = None
+
+    @property
+    def registered(self) -> Registered:
+        """What a registration of the study as it is now holds."""
+        names = (field.name for field in dataclasses.fields(Registered))
+        return Registered(**{name: getattr(self, name) for name in names})
 
     @property
     def wanted_evaluations(self) -> Evaluations:
@@ -228,6 +137,7 @@ class StudyRecord:
             "until_settled": self.until_settled,
             "looks": [look_to_dict(look) for look in self.looks],
             "tuning": None if self.tuning is None else self.tuning.to_dict(),
+            "registration": None if self.registration is None else self.registration.to_dict(),
         }
 
     @classmethod
@@ -307,6 +217,9 @@ class StudyRecord:
             tuning=None
             if data.get("tuning") is None
             else TuningRecord.from_dict(data["tuning"], f"{place}: tuning"),
+            registration=None
+            if data.get("registration") is None
+            else Registration.from_dict(data["registration"], f"{place}: registration"),
         )
 
 
