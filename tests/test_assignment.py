@@ -119,6 +119,8 @@ NO_PART_OF_A_RECIPE = (
     "trickbag.study.",
     "trickbag.search.",
     "trickbag.train.plan.",
+    "trickbag.train.folder.",
+    "trickbag.evaluate.",
     "trickbag.data.loading.",
     "trickbag.data.packing.",
 )

@@ -60,7 +60,7 @@ def small_run() -> Run:
         device = torch.device("cpu")
 
         class world:  # noqa: N801 - stands for an attribute
-            is_main = True
+            is_main, rank, size = True, 0, 1
 
         class plan:  # noqa: N801
             steps_per_epoch = 10

@@ -72,6 +72,8 @@ COMMAND_LINES = {
     "list": ["tricks"],
     "doctor": ["x"],
     "pack": ["x", "--out", "x.arrow"],
+    "blend": ["x", "y", "--out", "x.json"],
+    "soup": ["x", "y", "--out", "x.safetensors"],
     "export": ["x", "--format", "torch"],
     "new": ["trick", "x"],
     "bench": ["train"],

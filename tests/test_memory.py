@@ -67,14 +67,14 @@ def page_faults(keep: bool, **variables: str) -> tuple[str, int]:
         text=True,
         check=True,
     )
-    said, faults = done.stdout.split()
-    return said, int(faults)
+    answer, faults = done.stdout.split()
+    return answer, int(faults)
 
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="the allocator is not glibc's")
 def test_freed_memory_is_kept() -> None:
-    said, faults = page_faults(keep=True)
-    assert said == "True"
+    answer, faults = page_faults(keep=True)
+    assert answer == "True"
     assert faults < 0.1 * page_faults(keep=False)[1]
 
 

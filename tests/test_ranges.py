@@ -46,6 +46,14 @@ UNLIMITED = {
     "PublishedResult.value": "a record of the package",
     "TrialEvaluation.images": "a number that is shown",
     **{
+        f"{cls}.{name}": "a number that is shown"
+        for cls, names in (
+            ("BlendFile", ("images", "folds", "loss", "mean_loss", "best_loss")),
+            ("BlendMember", ("loss", "helps_on")),
+        )
+        for name in names
+    },
+    **{
         f"ProbeRecord.{name}": "a record of what was measured"
         for name in ("l2", "l2_candidates", "neighbour_candidates", "features_s", "fit_s")
     },

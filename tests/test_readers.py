@@ -108,6 +108,8 @@ ALLOWED = {
     "train/machine/load.py": "files of the system",
     "data/cpu_limit.py": "files of the system",
     "report/cards.py": "documents of the package",
+    "report/citations.py": "a document of the package",
+    "data/sources/digits.py": "a file of scikit-learn's package",
     "cli/streams.py": "the standard streams",
     "cli/new.py": "the checkout of a developer",
     "data/decoding/decode.py": "images, with errors of their own",

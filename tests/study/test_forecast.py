@@ -137,8 +137,9 @@ def test_dry_run(pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture[s
         for line in lines
     )
     assert any(line.startswith("27 trials to run, 1 at a time: about ") for line in lines)
-    assert lines[-1].startswith("3 seeds see an effect of ")
-    assert "--sd S gives it in units of top1" in lines[-1]
+    assert lines[-2].startswith("3 seeds see an effect of ")
+    assert lines[-1].startswith("design: ")
+    assert "--sd S gives it in units of top1" in lines[-2]
     assert not out.exists()
 
 

@@ -56,12 +56,12 @@ class Counts(NamedTuple):
 
 # `one_hot` looks at the smallest and the largest label, on a CPU alone.
 LABELS = 2
-PLAIN = ("_to_copy", "flip", "where", "stack")
+PLAIN = ("_to_copy", "flip", "where", "_to_copy")
 """Bytes to float32, the mirrored images, those that are mirrored, and all of them normalised."""
 
 CASES: dict[str, tuple[dict[str, str], tuple[Trick, ...], Counts]] = {
     "bare": ({}, (), Counts(LABELS, PLAIN)),
-    "not mirrored": ({"data.flip_prob": "0"}, (), Counts(LABELS, ("_to_copy", "stack"))),
+    "not mirrored": ({"data.flip_prob": "0"}, (), Counts(LABELS, ("_to_copy", "_to_copy"))),
     "smoothing": ({}, (LabelSmoothing(),), Counts(LABELS, PLAIN)),
     # The partners' images, into which the others are mixed.
     "mixup": ({}, (Mixup(),), Counts(LABELS, (*PLAIN, "index_select"))),

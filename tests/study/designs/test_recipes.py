@@ -91,6 +91,7 @@ OTHER_DATA = {
     "channels": (0,),
     "pixel_range": (0.0, 9.0),
     "max_pixels": 99,
+    "streaming": True,
     "folds": 3,
     "fold": 1,
     "inner_folds": 3,

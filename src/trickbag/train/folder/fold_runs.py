@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from trickbag.data.config import MAX_FOLDS
+from trickbag.data.cores import MAX_THREADS
 from trickbag.errors import UserError, shown
 from trickbag.files import read_json_object, write_json
 from trickbag.paths import exists
@@ -37,7 +38,7 @@ class FoldsRecord(Settings):
     seed: Annotated[int, Seed]
     folds: Annotated[int, Between(2, MAX_FOLDS)]
     data: str
-    threads: Annotated[int, AtLeast(1)]
+    threads: Annotated[int, AtLeast(1, MAX_THREADS)]
     device: str
     trials: tuple[str, ...]
 
