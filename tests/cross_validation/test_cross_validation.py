@@ -99,7 +99,8 @@ def test_the_metrics_are_those_of_the_written_predictions(finished: Path) -> Non
         assert fold.images == of_fold.sum()
 
 
-@pytest.mark.parametrize("limit", [0, pytest.param(2, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("limit", [0, 2])
 def test_one_that_was_stopped_goes_on_to_the_same_end(
     cross_validation: CrossValidation, finished: Path, tmp_path: Path, limit: int
 ) -> None:

@@ -116,6 +116,7 @@ def test_a_trial_whose_scores_are_lost_leaves_a_note(
     assert "a trial has no scores of its images" in effect["note"]
 
 
+@pytest.mark.slow
 def test_merged_shards_have_the_interval_of_the_study(
     finished: Path, pictures: Path, tmp_path: Path
 ) -> None:

@@ -194,6 +194,7 @@ def test_seeds_left_open_are_those_of_the_study(study: Study, tmp_path: Path) ->
     assert dataclasses.replace(small, seeds=None).number_of_seeds == 5
 
 
+@pytest.mark.slow
 def test_progress_is_shown_on_stderr_unless_a_log_says_otherwise(
     study: Study, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

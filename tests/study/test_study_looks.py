@@ -30,6 +30,7 @@ def looks(folder: Path) -> list[dict[str, Any]]:
     return stored
 
 
+@pytest.mark.slow
 def test_added_seeds_are_another_look_and_the_first_one_has_spent_the_5_percent(
     pictures: Path, tmp_path: Path
 ) -> None:
@@ -80,6 +81,7 @@ def test_a_new_study_has_no_more_seeds_than_its_largest_number(pictures: Path) -
     assert dataclasses.replace(study_of(pictures, seeds=3), max_seeds=3).seeds == 3
 
 
+@pytest.mark.slow
 def test_a_study_until_settled_stops_once_it_is(pictures: Path, tmp_path: Path) -> None:
     settings: dict[str, Any] = {"seeds": 2, "max_seeds": 4, "until_settled": True}
     # At so low a rate every difference is smaller than this margin.
