@@ -65,9 +65,6 @@ SETTINGS = {
         "task.train_proposals": "100",
         "task.proposal_samples": "32",
         "task.eval_proposals": "100",
-        # Of all arms, as in a detector that starts anew: frozen statistics of photos of 64 px are
-        # no good for cells (LOG.md, "detectors from small backbones").
-        "task.backbone_norm": "batch",
     },
     "segmentation": {
         "data.image_size": "96x128",
