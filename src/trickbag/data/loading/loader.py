@@ -160,6 +160,8 @@ class Loader:
         self.worker_kind = data.worker_kind or worker_kind(part, data, self.workers, train=train)
         self.errors: dict[str, str] = {}
         self._share = share
+        # A part of a script of its own may have nothing but images and labels.
+        self._is_streamed = bool(getattr(part, "is_streamed", False))
         self._bad: frozenset[int] = frozenset()
         self._decoded = np.zeros(len(part), bool)
         self._pin = pin_memory
@@ -195,7 +197,7 @@ class Loader:
         images = size = 0
         with ExitStack() as held:
             requests = self._requests(epoch, start_step, data or self._data)
-            if self.part.is_streamed:
+            if self._is_streamed:
                 requests = self._streamed(requests, epoch, start_step, waiting, held)
             for loaded in self._loaded(requests, waiting):
                 self._note_rows(loaded)
@@ -273,7 +275,7 @@ class Loader:
         self, epoch: int, repeat: int, data: DataConfig
     ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Draw the rows of one block of an epoch; return them and their occurrences."""
-        if self.part.is_streamed:
+        if self._is_streamed:
             rows = self._streamed_order(epoch, repeat).rows
             return rows, np.full(len(rows), repeat)
         n, rng = len(self.part), stream(self.seed, "order", epoch, repeat)
