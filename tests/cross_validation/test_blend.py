@@ -110,6 +110,7 @@ def runs(pictures: Path, tmp_path_factory: pytest.TempPathFactory) -> list[Path]
     return folders
 
 
+@pytest.mark.slow
 def test_a_blend_predicts_by_its_weights(runs: list[Path], pictures: Path, tmp_path: Path) -> None:
     blend = blend_runs(runs, tmp_path / "blend.json")
     members = (
@@ -131,6 +132,7 @@ def test_a_blend_predicts_by_its_weights(runs: list[Path], pictures: Path, tmp_p
     assert "0.375 of" in trained.weights_title
 
 
+@pytest.mark.slow
 def test_what_a_blend_says(runs: list[Path], tmp_path: Path) -> None:
     blend = blend_runs(runs, tmp_path / "blend.json")
     blend.write(tmp_path / "blend.json")
@@ -146,6 +148,7 @@ def test_what_a_blend_says(runs: list[Path], tmp_path: Path) -> None:
     assert [member.run for member in beside.members] == ["a", "b"]
 
 
+@pytest.mark.slow
 def test_what_cannot_be_blended(runs: list[Path], tmp_path: Path) -> None:
     out = tmp_path / "blend.json"
     with pytest.raises(UserError, match="nothing to blend"):

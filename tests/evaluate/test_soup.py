@@ -54,6 +54,7 @@ def test_the_mean_is_taken_of_every_tensor() -> None:
         mean_state([networks[0], nn.Linear(3, 2)])
 
 
+@pytest.mark.slow
 def test_a_soup_of_a_run_and_itself_is_the_run_with_statistics_of_its_own(
     runs: list[Path],
 ) -> None:
@@ -67,6 +68,7 @@ def test_a_soup_of_a_run_and_itself_is_the_run_with_statistics_of_its_own(
     assert soup.scores[0] == evaluate(first).metrics["top1"]
 
 
+@pytest.mark.slow
 def test_a_soup_is_a_run_to_predict_with(runs: list[Path], pictures: Path, tmp_path: Path) -> None:
     soup = cook(loaded(runs))
     assert soup.soup_score == evaluate(soup.trained).metrics["top1"]
@@ -93,6 +95,7 @@ def test_a_soup_is_a_run_to_predict_with(runs: list[Path], pictures: Path, tmp_p
         ([50.0, 70.0, 60.0], {(1, 2): 69.0, (1, 0): 69.0}, (1,)),
     ],
 )
+@pytest.mark.slow
 def test_a_greedy_soup_keeps_what_does_not_lower_the_score(
     runs: list[Path],
     monkeypatch: pytest.MonkeyPatch,
@@ -125,6 +128,7 @@ def test_a_greedy_soup_keeps_what_does_not_lower_the_score(
     assert any("greedy" in note.reason for note in soup.notes)
 
 
+@pytest.mark.slow
 def test_what_cannot_be_averaged(runs: list[Path], pictures: Path, tmp_path: Path) -> None:
     first, second = loaded(runs)
     with pytest.raises(UserError, match="nothing to average"):

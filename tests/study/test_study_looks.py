@@ -56,6 +56,7 @@ def test_added_seeds_are_another_look_and_the_first_one_has_spent_the_5_percent(
         study_of(pictures, max_seeds=9).run(LimitedExecutor(), folder, log=LOG)
 
 
+@pytest.mark.slow
 def test_a_largest_number_of_seeds_is_kept_and_not_exceeded(pictures: Path, tmp_path: Path) -> None:
     folder = tmp_path / "study"
     study_of(pictures, seeds=1, max_seeds=2).run(LimitedExecutor(), folder, log=LOG)
