@@ -116,11 +116,7 @@ def fitted_members(
             break
         least = min(doubtful, key=lambda member: float(doubtful[member].mean()))
         helps_on = int((gains[least] > 0).sum())
-        reason = f"helps on one fold of {total} only"
-        if helps_on > 1:
-            reason = f"the loss is no lower with it, though it helps on {helps_on} of {total} folds"
-        if helps_on == 0:
-            reason = "does not help"
+        reason = _rejection(helps_on, total)
         outcome[least] = FittedMember(weight=0.0, rejected=reason, helps_on=helps_on)
         kept.remove(least)
     weights = fit_weights(shares_NM[:, kept])
@@ -132,6 +128,15 @@ def fitted_members(
         )
     shares = [(folds == fold).mean() for fold in np.unique(folds)]
     return [outcome[i] for i in range(shares_NM.shape[1])], float(with_all @ shares)
+
+
+def _rejection(helps_on: int, folds: int) -> str:
+    """Say why a member is rejected that helps on some of the folds."""
+    if helps_on == 0:
+        return "does not help"
+    if helps_on == 1:
+        return f"helps on one fold of {folds} only"
+    return f"the loss is no lower with it, though it helps on {helps_on} of {folds} folds"
 
 
 @dataclass(frozen=True, kw_only=True)
