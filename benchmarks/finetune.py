@@ -63,14 +63,17 @@ DATA = (
 )
 
 
-def subset(source: Path, target: Path, parts: dict[str, tuple[str, int]]) -> None:
-    """Copy some images of each class: of `parts[PART]`, a folder and a number, into PART."""
+def subset(source: Path, target: Path, parts: dict[str, tuple[str, int]], *, draw: int = 0) -> None:
+    """Copy some images of each class: of `parts[PART]`, a folder and a number, into PART.
+
+    Draws are disjoint: each takes the next so many images of the same random order.
+    """
     for part, (folder, number) in parts.items():
         for of_class in sorted(path for path in (source / folder).iterdir() if path.is_dir()):
             files = sorted(of_class.iterdir())
             random.Random(0).shuffle(files)
             (target / part / of_class.name).mkdir(parents=True)
-            for file in files[:number]:
+            for file in files[draw * number : (draw + 1) * number]:
                 shutil.copy(file, target / part / of_class.name)
 
 
@@ -97,18 +100,17 @@ def boxes(file: Path) -> Iterator[tuple[str, tuple[int, int, int, int]]]:
             yield item.findtext("name", ""), (left, top, right, bottom)
 
 
-def make_data(folder: Path) -> None:
-    target = WORK / "data"
+def make_data(folder: Path, target: Path = WORK / "data", *, draw: int = 0) -> None:
+    """Make the data sets; another `draw` holds other photos, and the same cells."""
     if target.exists():
         return
-    unfinished = WORK / f"data-{os.getpid()}"
+    unfinished = target.with_name(f"{target.name}-{os.getpid()}")
     cut_cells(folder / "bccd", unfinished / "cells")
-    subset(
-        folder / "cifar10", unfinished / "cifar10", {"train": ("train", 100), "val": ("test", 50)}
-    )
+    parts = {"train": ("train", 100), "val": ("test", 50)}
+    subset(folder / "cifar10", unfinished / "cifar10", parts, draw=draw)
     for number in (20, 100):
         parts = {"train": ("train", number), "val": ("val", 40)}
-        subset(folder / "imagenette-128", unfinished / f"imagenette{number}", parts)
+        subset(folder / "imagenette-128", unfinished / f"imagenette{number}", parts, draw=draw)
     unfinished.rename(target)
 
 
