@@ -12,6 +12,12 @@ python benchmarks/studies.py augmix FOLDER
     AugMix added to that recipe, judged by the mean error on corrupted images
 python benchmarks/studies.py antialias FOLDER
     anti-aliasing added to it, judged by the shift consistency
+python benchmarks/studies.py tuned FOLDER
+    the bag of tricks step by step at 32 px, the learning rate of each step tuned on the same grid,
+    five seeds
+python benchmarks/studies.py settled FOLDER
+    four tricks, each added to a bare recipe at 32 px, until each effect is settled; at most nine
+    seeds, registered before the first trial
 
 A study that was stopped is continued. FOLDER holds train/ and val/ of imagenette-128; a link in
 this checkout leads to it, so that the kept files name no path outside of it.
@@ -55,6 +61,11 @@ def added(tricks: tuple[str, ...], epochs: int = 6) -> tuple[str, ...]:
     )
 
 
+BAG = (
+    "warmup", "zero_init_residual", "no_bias_decay", "resnet_d", "cosine_decay", "label_smoothing",
+    "mixup",
+)
+
 STUDIES = {
     "digits": ("small", "--data", "digits", "--seeds", "5", "--workers", "2"),
     "imagenette": (
@@ -72,6 +83,21 @@ STUDIES = {
     "antialias": (
         *added(("anti_alias",), epochs=10), "--outcome-images", "500",
         "--outcome", "shift_consistency,top1",
+    ),
+    # Three seeds of each rate can tell that a trick helps at the untuned rate alone.
+    "tuned": (
+        "small", "--data", "runs/data/imagenette-128", "--image-size", "32",
+        "--epochs", "6", "--seeds", "5",
+        "--model", "resnet18", "--set", "model.small_stem=never",
+        "--set", "model.width_factor=0.5",
+        "--set", "training.lr=0.01", "--set", "training.precision=auto",
+        "--without", "linear_scaling", "--without", "mixed_precision",
+        "--design", "cumulative", "--tricks", ",".join(BAG),
+        "--tune", "training.lr=0.3x,1x,3x", "--tune-seeds", "3", "--workers", "2",
+    ),
+    "settled": (
+        *added(("cutmix", "random_erasing", "ema", "progressive_resizing")),
+        "--max-seeds", "9", "--until-settled", "--margin", "1",
     ),
 }
 # fmt: on
