@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -20,6 +23,7 @@ from trickbag.study.forecast import forecast, seeds_within
 from trickbag.study.limits import MAX_SEEDS
 from trickbag.study.study import Study
 from trickbag.study.tuning.tuning import Tuning
+from trickbag.train.machine.load import MEASURED_S
 
 
 @pytest.fixture(scope="module")
@@ -92,14 +96,39 @@ def test_the_longest_trial_bounds_a_study_of_many_workers(study: Study, tmp_path
 @pytest.mark.usefixtures("seconds_of_tricks")
 def test_seeds_for_a_time(study: Study, tmp_path: Path) -> None:
     single = Study(recipe=study.recipe, seeds=1).prepare(StudyFolder(tmp_path), tb.Inline())
-    assert seeds_within(36_000, single, tb.Inline()) == 3600
-    assert seeds_within(9_000, single, tb.Local(workers=8)) == 8 * 900
-    assert seeds_within(360_000, single, tb.Local(workers=8)) == MAX_SEEDS
-    assert seeds_within(3, single, tb.Local(workers=8)) == 2
+    inline, eight = tb.Inline(), tb.Local(workers=8)
+    of_one, of_eight = forecast(single, inline), forecast(single, eight)
+    assert seeds_within(36_000, single, inline, of_one) == 3600
+    assert seeds_within(9_000, single, eight, of_eight) == 8 * 900
+    assert seeds_within(360_000, single, eight, of_eight) == MAX_SEEDS
+    assert seeds_within(3, single, eight, of_eight) == 2
     with pytest.raises(
         UserError, match=r"--budget 2 s: one seed of the 4 trials takes about 10 s; give more time"
     ):
-        seeds_within(2, single, tb.Inline())
+        seeds_within(2, single, inline, of_one)
+    loaded = dataclasses.replace(of_one, busy_cores=1.25)
+    with pytest.raises(UserError, match=r"10 s \(other work used 1\.[23] of \d+ cores while"):
+        seeds_within(2, single, inline, loaded)
+
+
+def test_times_of_a_busy_machine_are_named(
+    study: Study, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def run_seconds(recipe: Recipe, dataset: Dataset, limit_s: float) -> float:
+        time.sleep(MEASURED_S)
+        return 1.0
+
+    monkeypatch.setattr("trickbag.train.pilot.run_seconds", run_seconds)
+    prepared = study.prepare(StudyFolder(tmp_path), tb.Inline())
+    with subprocess.Popen([sys.executable, "-c", "while True: pass"]) as busy:
+        try:
+            expected = forecast(prepared, tb.Inline())
+        finally:
+            busy.kill()
+    assert expected.busy_cores > 0.3
+    assert expected.load_text in forecast_lines(prepared, expected)
+    free = dataclasses.replace(expected, busy_cores=0.1)
+    assert not any("other work" in line for line in forecast_lines(prepared, free))
 
 
 @pytest.mark.usefixtures("seconds_of_tricks")
@@ -214,6 +243,7 @@ def test_the_price_of_the_tuning(
     assert len(expected.pending) == 8
     single = dataclasses.replace(tuned, seeds=1).prepare(StudyFolder(tmp_path / "b"), tb.Inline())
     budget_s = expected.tuning_s + 31
-    assert seeds_within(budget_s, single, tb.Inline()) == 3, "a seed takes ten seconds"
+    of_one = forecast(single, tb.Inline())
+    assert seeds_within(budget_s, single, tb.Inline(), of_one) == 3, "a seed takes ten seconds"
     with pytest.raises(UserError, match="the tuning and one seed of the 4 trials takes about"):
-        seeds_within(expected.tuning_s + 9, single, tb.Inline())
+        seeds_within(expected.tuning_s + 9, single, tb.Inline(), of_one)

@@ -46,7 +46,7 @@ def run(args: argparse.Namespace) -> int:
     from trickbag.ranges import AtLeast
     from trickbag.study.durations import about, parse_time
     from trickbag.study.folder import StudyFolder
-    from trickbag.study.forecast import seeds_within
+    from trickbag.study.forecast import forecast, seeds_within
     from trickbag.study.limits import MAX_SEEDS
     from trickbag.study.log import choose_study_log
     from trickbag.train.folder.caller import COMMAND_LINE
@@ -73,11 +73,14 @@ def run(args: argparse.Namespace) -> int:
         if budget_s is not None and not folder.holds_study:
             single = dataclasses.replace(study, seeds=1)
             prepared = single.prepare(folder, executor, log=log, caller=COMMAND_LINE)
-            seeds = seeds_within(budget_s, prepared, executor)
+            expected = forecast(prepared, executor)
+            seeds = seeds_within(budget_s, prepared, executor, expected)
             most = study.design.most_seeds or seeds
             most = min(most, study.max_seeds or most)
             study = dataclasses.replace(study, seeds=min(seeds, most))
             log.note(f"the budget of {about(budget_s)} allows {study.seeds} seeds of every trial")
+            if expected.load_text:
+                log.note(f"note: {expected.load_text}")
         if args.dry_run:
             prepared = study.prepare(
                 folder, executor, add_seeds=add_seeds, log=log, caller=COMMAND_LINE

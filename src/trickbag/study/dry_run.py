@@ -60,6 +60,7 @@ def forecast_lines(study: PreparedStudy, forecast: Forecast) -> list[str]:
             "by a few images"
             for cost in forecast.evaluations
         ),
+        *([forecast.load_text] if forecast.load_text else []),
         *_tuning_lines(study, forecast),
         f"{trials}: about {about(forecast.total_s)}",
         *_most_lines(study, forecast),

@@ -5,10 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from trickbag.data.cores import usable_cores
 from trickbag.errors import DoesNotApply, UserError
 from trickbag.study.analysis.power import detectable, standard_deviation
 from trickbag.study.durations import about
 from trickbag.study.limits import MAX_SEEDS
+from trickbag.train.machine.load import ProcessorTimes, load_between
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -27,6 +29,9 @@ _MOST_TIMED = 16
 _LIMIT_S = 8.0
 _TOTAL_LIMIT_S = 48.0
 """The seconds of training that are spent on one cost, and on all of them together."""
+
+_NOTICED_CORES = 0.3
+"""Other work that uses fewer cores than this is not mentioned: a system always does some."""
 
 _HOOKS_WITH_COST = (
     "model",
@@ -84,6 +89,7 @@ class Forecast:
     two seeds. Before them `tuning` trials are run, in about `tuning_s`. A study that goes on until
     it is settled has at most `most_seeds` seeds with `most_trials` trials to be run, in about
     `most_s` with the tuning, if no arm is stopped; `smallest` is then that of all these seeds.
+    `busy_cores` of this machine had other work while runs were timed.
     """
 
     pending: tuple[Trial, ...]
@@ -100,6 +106,17 @@ class Forecast:
     most_seeds: int | None = None
     most_trials: int = 0
     most_s: float = 0.0
+    busy_cores: float = 0.0
+
+    @property
+    def load_text(self) -> str | None:
+        """What a person should know where the machine had other work while runs were timed."""
+        if self.busy_cores < _NOTICED_CORES:
+            return None
+        return (
+            f"other work used {self.busy_cores:.1f} of {usable_cores()} cores while runs were "
+            "timed: these times are longer than those of a free machine"
+        )
 
 
 def forecast(study: PreparedStudy, executor: Executor, sd: float | None = None) -> Forecast:
@@ -108,8 +125,10 @@ def forecast(study: PreparedStudy, executor: Executor, sd: float | None = None) 
     `sd` is a standard deviation that is stated.
     """
     pending = tuple(study.progress.pending(study.plan.retries))
+    started = ProcessorTimes.read()
     costs = _costs([trial for trial in pending if trial.id not in study.trained], study.dataset)
     evaluations = _evaluation_costs(pending, study)
+    busy_cores = load_between(started, ProcessorTimes.read())
     workers = max(1, min(executor.machine.workers, len(pending)))
     effects = study.progress.effects(study.plan.outcome)
     comparisons = sum(effect.status != "does_not_apply" for effect in effects)
@@ -140,15 +159,17 @@ def forecast(study: PreparedStudy, executor: Executor, sd: float | None = None) 
         most_seeds=most_seeds,
         most_trials=len(pending) + len(added),
         most_s=sum(all_s) / max(1, min(executor.machine.workers, len(all_s))),
+        busy_cores=busy_cores,
     )
 
 
-def seeds_within(budget_s: float, study: PreparedStudy, executor: Executor) -> int:
+def seeds_within(
+    budget_s: float, study: PreparedStudy, executor: Executor, single: Forecast
+) -> int:
     """Return how many seeds of every trial fit into a time; `study` has one seed.
 
-    Raises UserError where not one does.
+    `single` is the forecast of `study`. Raises UserError where not one seed fits.
     """
-    single = forecast(study, executor)
     seconds = _trial_seconds(single.pending, single.costs, single.evaluations, study.trained)
     if not sum(seconds):
         return 1
@@ -156,7 +177,8 @@ def seeds_within(budget_s: float, study: PreparedStudy, executor: Executor) -> i
         tuning = "the tuning and " if single.tuning else ""
         raise UserError(
             f"--budget {about(budget_s)}: {tuning}one seed of the {len(single.pending)} trials "
-            f"takes about {about(single.total_s + single.tuning_s)}",
+            f"takes about {about(single.total_s + single.tuning_s)}"
+            + (f" ({single.load_text})" if single.load_text else ""),
             "give more time, fewer --tricks or fewer --epochs",
         )
     seeds = int((budget_s - single.tuning_s) * executor.machine.workers // sum(seconds))

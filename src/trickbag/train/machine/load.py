@@ -21,6 +21,7 @@ __all__ = [
     "ProcessorTimes",
     "busy_cores",
     "busy_s",
+    "load_between",
     "load_since",
     "threads_beside",
 ]
@@ -37,7 +38,7 @@ class ProcessorTimes:
 
     - cores_s: for each core that this process may use the time that it was busy.
     - group_s: the time of this process's control group, None where that has no limit.
-    - own_s: the time of this process.
+    - own_s: the time of this process, and of its children that have ended.
     - clock_s: the time of a clock.
     """
 
@@ -60,7 +61,7 @@ class ProcessorTimes:
         return cls(
             cores_s=cores_s,
             group_s=None if limit is None else limit.used_s(),
-            own_s=time.process_time(),
+            own_s=time.process_time() + sum(os.times()[2:4]),
             clock_s=time.monotonic(),
         )
 
@@ -115,10 +116,16 @@ def threads_beside(limit: int, *, cores: int, busy: float, runs: Sequence[int | 
     return min(limit, max(1, free // (1 + beginning)))
 
 
+def load_between(before: ProcessorTimes | None, after: ProcessorTimes | None) -> float:
+    """Return how many usable cores others used between two moments; 0 where that is unknown."""
+    if before is None or after is None or after.clock_s - before.clock_s < MEASURED_S:
+        return 0.0
+    return busy_cores(before, after, usable_cores())
+
+
 def load_since(before: ProcessorTimes | None) -> float:
     """Return how many usable cores others have used since a moment, at least MEASURED_S ago."""
     if before is None:
         return 0.0
     time.sleep(max(0.0, before.clock_s + MEASURED_S - time.monotonic()))
-    after = ProcessorTimes.read()
-    return 0.0 if after is None else busy_cores(before, after, usable_cores())
+    return load_between(before, ProcessorTimes.read())
