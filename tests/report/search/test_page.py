@@ -15,6 +15,7 @@ from trickbag.errors import UserError
 from trickbag.files import write_json
 from trickbag.recipes import small
 from trickbag.report import is_search, search_page
+from trickbag.report.format import TIMES
 from trickbag.report.search.images import PolicyImages
 from trickbag.search.folder import SearchFolder
 from trickbag.search.record import Pilot, SearchRecord
@@ -84,13 +85,28 @@ def test_a_search_for_a_policy(tmp_path: Path) -> None:
 
 def test_a_search_for_constants(tmp_path: Path) -> None:
     files = write(tmp_path, "scaling", [50.0, 75.5])
-    family = [{"phi": 1, "depth": 1.2, "macs": 123}, {"phi": 2, "depth": 1.44, "macs": 456}]
+    family = [
+        {"phi": 0, "depth": 1.0, "width": 1.0, "size": 1.0, "image_size": 64, "params": 703_010}
+        | {"macs": 36_594_944, "throughput": 301.70286755283723},
+        {"phi": 2, "depth": 1.6**2, "width": 1.1**2, "size": 1.0, "image_size": [48, 64]}
+        | {"params": 3_318_190, "macs": 192_164_336, "throughput": None},
+    ]
     write_json(files.scaling, {"schema": 1, "family": family})
     page = page_of(tmp_path)
     assert "2 of about 100 suggestions are tried" in page.text
     assert "The best of 2: try <1>, top-1 on the held-back fold 75.5." in page.text
     assert "millions of multiply-adds" in page.source
-    assert "1.44 456" in page.words("family")
+    words = page.words("family").replace("\u00a0", " ").replace(TIMES, "x")
+    assert "phi depth width side of the images image size parameters multiply-adds" in words
+    assert "0 x1 x1 x1 64 703 k 36.6 M 302 images/s" in words
+    assert "2 x2.56 x1.21 x1 48x64 3.32 M 192 M \u2014" in words
+
+
+@pytest.mark.parametrize("family", [None, 3, [], [3], [{}], [{"phi": {"a": 1}, "depth": "deep"}]])
+def test_a_family_that_says_nothing_is_left_out_or_undefined(tmp_path: Path, family: Any) -> None:
+    files = write(tmp_path, "scaling", [50.0, 75.5])
+    write_json(files.scaling, {"schema": 1, "family": family})
+    page_of(tmp_path)
 
 
 def test_a_search_that_has_only_begun(tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from trickbag.report.format import duration, title
+from trickbag.report.format import ABSENT, TIMES, amount, duration, title
 from trickbag.report.pages import write_page
 from trickbag.report.pictures import data_uri
 from trickbag.report.recipe_text import source_name
@@ -21,8 +21,22 @@ if TYPE_CHECKING:
 
 __all__ = ["search_page"]
 
+DENSITY = "minus_density_loss"
+
 _SHOWN = 20
 """The best candidates that a page lists."""
+
+_COLUMNS = {
+    "phi": "phi",
+    "depth": "depth",
+    "width": "width",
+    "size": "side of the images",
+    "image_size": "image size",
+    "params": "parameters",
+    "macs": "multiply-adds",
+    "throughput": "prediction",
+}
+"""The columns of the scaled family, by what `Member.to_dict` has."""
 
 _NAMES = {"autoaugment": "an augmentation policy", "scaling": "how to scale a network"}
 
@@ -43,6 +57,7 @@ def search_page(folder: Path, out: Path | None = None, images: PolicyImages | No
         "state": _state(search),
         "facts": _facts(search),
         "reward_title": _reward_title(search),
+        "by_fold": search.reward == DENSITY,
         "rewards": _rewards(search),
         "rows": _rows(search),
         "policy": _policy(search, images),
@@ -57,7 +72,7 @@ def search_page(folder: Path, out: Path | None = None, images: PolicyImages | No
 
 
 def _reward_title(search: ReportedSearch) -> str:
-    if search.reward == "minus_density_loss":
+    if search.reward == DENSITY:
         return "density match (minus the loss)"
     return f"{title(search.reward)} on the held-back fold" if search.reward else "reward"
 
@@ -169,6 +184,22 @@ def _work(search: ReportedSearch) -> str | None:
     )
 
 
-def _family(search: ReportedSearch) -> list[dict[str, Any]]:
+def _family(search: ReportedSearch) -> list[tuple[str, ...]]:
+    """Return the rows of the scaled family, first the heads; empty where none is known."""
     rows = (search.scaling or {}).get("family")
-    return [dict(row) for row in rows] if isinstance(rows, list) else []
+    members = [row for row in rows if isinstance(row, dict)] if isinstance(rows, list) else []
+    columns = [name for name in _COLUMNS if any(name in member for member in members)]
+    if not columns:
+        return []
+    cells = [tuple(_cell(name, member.get(name)) for name in columns) for member in members]
+    return [tuple(_COLUMNS[name] for name in columns), *cells]
+
+
+def _cell(name: str, value: Any) -> str:
+    if isinstance(value, list):
+        return TIMES.join(map(str, value))  # an image size that is no square
+    if not isinstance(value, int | float):
+        return ABSENT
+    if name in ("params", "macs", "throughput"):
+        return amount("infer_throughput" if name == "throughput" else name, value)
+    return f"{TIMES * (name in ('depth', 'width', 'size'))}{value:.4g}"
