@@ -22,6 +22,7 @@ from trickbag.errors import UserError
 from trickbag.models.config import BigLittleConfig, MobileNetConfig, ResNetConfig
 from trickbag.models.task_config import DetectionConfig
 from trickbag.optim.config import TrainConfig
+from trickbag.optim.optimizers import TimmOptimizer
 from trickbag.recipe import Recipe
 from trickbag.settings import Settings
 from trickbag.tricks import builtin
@@ -111,7 +112,7 @@ TOGETHER: list[tuple[type[Settings], str, dict[str, str]]] = [
         {"tricks.random_erasing.area": "0.001,0.01", "tricks.random_erasing.ratio": "0.01,0.015"},
     ),
 ]
-ONE_BY_ONE = {AntiAlias, DetectionConfig, Distillation, StepDecay}
+ONE_BY_ONE = {AntiAlias, DetectionConfig, Distillation, StepDecay, TimmOptimizer}
 """Classes whose own checks are of one field alone."""
 
 
@@ -223,6 +224,7 @@ POOL = [(path, text) for _, _, texts in TOGETHER for path, text in texts.items()
     ("training.optimizer.beta1", "0.8"),
     ("training.optimizer.kind", "rmsprop"),
     ("training.optimizer.alpha", "x"),
+    ("training.optimizer.name", "lamb"),
     ("training.clip_norm", "0"),
     ("training.lr", "fast"),
     ("data.crop_area", "0.9,0.1"),

@@ -13,7 +13,7 @@ from trickbag.errors import UserError
 from trickbag.models.config import ResNetConfig
 from trickbag.models.parts import Blur, LeakyRelu
 from trickbag.optim.config import TrainConfig
-from trickbag.optim.optimizers import SGD, AdamW, RMSProp
+from trickbag.optim.optimizers import SGD, AdamW, RMSProp, TimmOptimizer
 from trickbag.optim.schedule import Constant, Cosine, Exponential, Schedule, Stepwise
 from trickbag.parsing import parse, parse_fields
 from trickbag.ranges import Between
@@ -22,6 +22,7 @@ from trickbag.settings import plain, read
 VALUES = [
     TrainConfig(epochs=3, optimizer=AdamW(beta1=0.8), clip_norm=1.0),
     TrainConfig(optimizer=RMSProp(), precision="bf16", threads=2),
+    TrainConfig(optimizer=TimmOptimizer(name="lamb", settings=(("betas", (0.9, 0.95)),))),
     Schedule(decay=Exponential(factor=0.97, every_epochs=2.4), warmup_epochs=2.5, warmup="epoch"),
     Schedule(decay=Stepwise(at=(0.1, 0.2))),
     Schedule(decay=Constant()),
@@ -77,7 +78,7 @@ def _leaves(data: object) -> list[object]:
         ),
         (
             lambda: read(TrainConfig, {"optimizer": {"kind": "adam"}}),
-            "must be one of adamw, rmsprop, sgd",
+            "must be one of adamw, rmsprop, sgd, timm",
         ),
         (lambda: read(TrainConfig, [1]), "must be a mapping"),
         (

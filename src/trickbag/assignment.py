@@ -11,8 +11,8 @@ from collections.abc import Mapping
 from typing import Any, TypeVar
 
 from trickbag.errors import UserError, choices
-from trickbag.parsing import is_none, parse, parse_settings, settings_of_kind
-from trickbag.settings import Settings, hints, read, settings_options
+from trickbag.parsing import is_none, parse, parse_any, parse_settings, settings_of_kind
+from trickbag.settings import Settings, declared, read, settings_options, values_of
 
 __all__ = ["assign", "assign_all", "by_head", "parse_changes"]
 
@@ -39,7 +39,7 @@ def assign_all(settings: S, texts: Mapping[str, str], title: str) -> S:
     the settings in errors. Raises UserError for an unknown field, a wrong value, and values that
     exclude each other.
     """
-    changes = parse_changes(type(settings), _fields(settings), texts, title)
+    changes = parse_changes(type(settings), values_of(settings), texts, title)
     return dataclasses.replace(settings, **changes)
 
 
@@ -51,11 +51,14 @@ def parse_changes(
     `current` has the values of the fields before; those that it lacks have their defaults. Raises
     UserError as `assign_all`.
     """
-    fields = hints(cls)
+    fields = declared(cls)
     defaults = {field.name: field.default for field in dataclasses.fields(cls)}
     values: dict[str, Any] = {}
     # Sorted: of two wrong texts the same one is reported, in whatever order they came.
     for head, parts in sorted(by_head(texts).items()):
+        if head not in fields and cls.further and list(parts) == [""]:
+            values[head] = parse_any(parts[""])
+            continue
         if head not in fields:
             raise UserError(f"{title} has no setting {head!r}; it has: {choices(fields) or 'none'}")
         hint, path, field = fields[head], f"{title}.{head}", parts.pop("", None)
@@ -86,7 +89,7 @@ def _inner(
     """
     kind = parts.pop(KIND, None)
     if field is None and isinstance(current, Settings):
-        cls, given = type(current), _fields(current)
+        cls, given = type(current), values_of(current)
     elif field is not None and settings_options(hint) and not is_none(field):
         cls, given = parse_settings(hint, field, path)
     elif field is None and kind is not None and settings_options(hint):
@@ -99,7 +102,3 @@ def _inner(
     if field is not None:
         raise UserError(f"{path} = {field!r} and {path}.kind = {kind!r} name two kinds")
     return settings_of_kind(hint, kind, path, kind), {}
-
-
-def _fields(settings: Settings) -> dict[str, Any]:
-    return {field.name: getattr(settings, field.name) for field in dataclasses.fields(settings)}

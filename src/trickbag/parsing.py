@@ -12,14 +12,21 @@ from trickbag.settings import (
     Settings,
     alternatives,
     check,
+    declared,
     file_mark,
-    hints,
     read,
     settings_options,
     wrong,
 )
 
-__all__ = ["is_none", "parse", "parse_fields", "parse_settings", "settings_of_kind"]
+__all__ = [
+    "is_none",
+    "parse",
+    "parse_any",
+    "parse_fields",
+    "parse_settings",
+    "settings_of_kind",
+]
 
 
 def parse_fields(cls: type[Settings], text: str, path: str) -> dict[str, Any]:
@@ -27,7 +34,7 @@ def parse_fields(cls: type[Settings], text: str, path: str) -> dict[str, Any]:
 
     A value may contain commas: `area=0.3,1,ratio=0.7,1.4`.
     """
-    fields = hints(cls)
+    fields = declared(cls)
     values: dict[str, Any] = {}
     # A comma ends a value only if a key and "=" follow it.
     for item in re.split(r",(?=\s*[A-Za-z_]\w*\s*=)", text) if text else []:
@@ -38,6 +45,9 @@ def parse_fields(cls: type[Settings], text: str, path: str) -> dict[str, Any]:
                 f"{path}: {item!r} is not of the form key=value",
                 f"{path} has: {choices(fields) or 'no settings'}",
             )
+        if key not in fields and cls.further:
+            values[key] = parse_any(value.strip())
+            continue
         if key not in fields:
             raise UserError(f"{path} has no setting {key!r}; it has: {choices(fields) or 'none'}")
         values[key] = parse(fields[key], value.strip(), f"{path}.{key}")
@@ -120,6 +130,22 @@ def settings_of_kind(hint: Any, kind: str, path: str, text: str) -> type[Setting
             f"{path} = {text!r}: must be one of {choices(by_kind)}, or KIND:key=value,...{empty}"
         )
     return by_kind[kind]
+
+
+def parse_any(text: str) -> Any:
+    """Read a value whose type is not declared: a word, a number, a text, or a list of these."""
+    text = text.strip()
+    if is_none(text):
+        return None
+    if "," in text or (text[0] in "[(" and text[-1] in ")]"):
+        items = text.strip("[]()").split(",")
+        return tuple(parse_any(item) for item in items if item.strip())
+    if text.lower() in ("true", "false"):
+        return text.lower() == "true"
+    for kind in (int, float):
+        if number := _read_word(kind, text):
+            return number[text]
+    return text
 
 
 def _texts(text: str) -> tuple[str, ...]:

@@ -25,6 +25,7 @@ __all__ = [
     "plain",
     "plain_identity",
     "read",
+    "values_of",
 ]
 
 S = TypeVar("S", bound="Settings")
@@ -39,11 +40,14 @@ class Settings:
     A subclass that can stand where another could, such as one of the decays, has a class variable
     `kind`, which names it in plain data. `introduced_later` names the settings that a subclass
     gained after schema 1 of recipes; they need a default, with which a run computes what it
-    computed before they existed. Raises UserError at construction for a wrong type or a value out
-    of range.
+    computed before they existed. `further` names the field, of pairs of name and value, that holds
+    settings that are not declared, as those of an optimizer of another package: in plain data and
+    in texts they stand beside the others. Raises UserError at construction for a wrong type or a
+    value out of range.
     """
 
     kind: ClassVar[str] = ""
+    further: ClassVar[str] = ""
     introduced_later: ClassVar[tuple[str, ...]] = ()
 
     def __post_init__(self) -> None:
@@ -83,6 +87,17 @@ def _hints(cls: Any) -> dict[str, Any]:
     # Also has the class variables, which are no fields.
     types_by_name = typing.get_type_hints(cls, include_extras=True)
     return {field.name: types_by_name[field.name] for field in dataclasses.fields(cls)}
+
+
+def declared(cls: type[Settings]) -> dict[str, Any]:
+    """Return the type of each setting that a class declares, by name."""
+    return {name: hint for name, hint in hints(cls).items() if name != cls.further}
+
+
+def values_of(settings: Settings) -> dict[str, Any]:
+    """Return the value of each setting by name, those that are not declared among them."""
+    values = {name: getattr(settings, name) for name in declared(type(settings))}
+    return values | dict(getattr(settings, settings.further, ()))
 
 
 def alternatives(hint: Any) -> list[Any]:
@@ -250,8 +265,10 @@ def _plain(value: Any, keeps: Callable[[Settings, dataclasses.Field[Any]], bool]
         fields = {
             field.name: _plain(getattr(value, field.name), keeps)
             for field in dataclasses.fields(value)
-            if keeps(value, field)
+            if field.name != value.further and keeps(value, field)
         }
+        further = getattr(value, value.further, ())
+        fields |= {name: _plain(item, keeps) for name, item in further}
         return {"kind": value.kind, **fields} if value.kind else fields
     if isinstance(value, list | tuple):
         return [_plain(item, keeps) for item in value]
@@ -275,10 +292,11 @@ def read(cls: type[S], data: object, path: str = "") -> S:
     """
     if not isinstance(data, dict):
         raise UserError(f"{path or _title(cls)} = {shown(data)}: must be a mapping of settings")
-    fields = hints(cls)
+    fields = declared(cls)
     if cls.kind and data.get("kind", cls.kind) != cls.kind:
         raise UserError(f"{path or _title(cls)}.kind = {shown(data['kind'])}: must be {cls.kind}")
     given = {key: value for key, value in data.items() if not (cls.kind and key == "kind")}
+    further = {key: given.pop(key) for key in [*given] if key not in fields and cls.further}
     for key in given:
         if key not in fields:
             known = choices(fields) or "none"
@@ -292,7 +310,10 @@ def read(cls: type[S], data: object, path: str = "") -> S:
     places = {key: f"{path or _title(cls)}.{key}" for key in given}
     values = {key: read_value(fields[key], value, places[key]) for key, value in given.items()}
     # The constructor checks too, but does not know the path that an error has to name.
-    return cls(**{key: check(fields[key], value, places[key]) for key, value in values.items()})
+    checked = {key: check(fields[key], value, places[key]) for key, value in values.items()}
+    if cls.further:
+        checked[cls.further] = tuple(further.items())
+    return cls(**checked)
 
 
 def read_value(hint: Any, data: Any, path: str) -> Any:

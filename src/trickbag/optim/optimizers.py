@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
+from trickbag.errors import UserError, shown
 from trickbag.ranges import Between, Fraction, Positive
 from trickbag.settings import Settings
 
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["SGD", "AdamW", "Optimizer", "RMSProp"]
+__all__ = ["SGD", "AdamW", "Optimizer", "RMSProp", "TimmOptimizer"]
 
 Groups = Iterable[dict[str, Any]]
 BelowOne = Between(0, 1, open_high=True)
@@ -101,4 +104,57 @@ class AdamW(Settings):
         )
 
 
-Optimizer = SGD | RMSProp | AdamW
+@dataclass(frozen=True, kw_only=True)
+class TimmOptimizer(Settings):
+    """An optimizer of timm by its `name` there: `lamb`, `nadamw`, `lion`, `muon`, `adan`, ...
+
+    `settings` are its own, as pairs of name and value; those that are left out are as
+    `timm.optim.create_optimizer_v2` sets them. Names and settings are checked when a run is
+    settled, against the version of timm that is installed.
+    """
+
+    kind: ClassVar[str] = "timm"
+    further: ClassVar[str] = "settings"
+    name: str
+    settings: tuple[tuple[str, Any], ...] = ()
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        values = {name: _plain_value(name, value) for name, value in self.settings}
+        # Sorted, so that the order in a file or on a command line makes no other recipe.
+        object.__setattr__(self, "settings", tuple(sorted(values.items())))
+
+    def check(self, path: str) -> None:
+        """Raise UserError, naming `path`, for an optimizer or a setting that timm has not."""
+        from trickbag.optim.timm_optimizers import require_optimizer
+
+        require_optimizer(self.name, dict(self.settings), path)
+
+    @cached_property
+    def values_of_state(self) -> int:
+        """The numbers that it keeps for each weight."""
+        from trickbag.optim.timm_optimizers import state_size
+
+        return state_size(self.name, dict(self.settings))
+
+    def __call__(self, groups: Groups, lr: float, *, fused: bool) -> torch.optim.Optimizer:
+        """Build the optimizer of parameter groups; timm chooses how it is computed."""
+        from trickbag.optim.timm_optimizers import build_optimizer
+
+        return build_optimizer(self.name, dict(self.settings), groups, lr)
+
+
+def _plain_value(name: str, value: object) -> object:
+    """Return a value of a setting as JSON holds it, lists as tuples; UserError for another."""
+    if isinstance(value, list | tuple):
+        return tuple(_plain_value(name, item) for item in value)
+    # Infinity and NaN, which JSON has not, are not within these.
+    is_number = isinstance(value, int | float) and abs(value) <= sys.float_info.max
+    if value is None or isinstance(value, bool | str) or is_number:
+        return value
+    raise UserError(
+        f"timm.{name} = {shown(value)}: must be a number, true, false, a text, none, or a list"
+    )
+
+
+Optimizer = SGD | RMSProp | AdamW | TimmOptimizer

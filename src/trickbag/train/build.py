@@ -118,8 +118,8 @@ def build(
 
 def _fuses(plan: Plan) -> bool:
     """Tell whether one kernel updates all parameters."""
-    # timm's RMSProp has none; on MPS torch's default is what most people use.
-    return plan.training.optimizer.kind != "rmsprop" and plan.device != "mps"
+    # Those of timm have none; on MPS torch's default is what most people use.
+    return plan.training.optimizer.kind in ("sgd", "adamw") and plan.device != "mps"
 
 
 def build_loss(plan: Plan, tricks: tuple[Trick, ...], notes: list[Note] | None = None) -> Loss:

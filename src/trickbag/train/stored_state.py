@@ -15,6 +15,7 @@ from torch import Tensor
 
 from trickbag.errors import UserError, shown
 from trickbag.metrics.precision import exact_dtype
+from trickbag.optim.optimizers import TimmOptimizer
 
 if TYPE_CHECKING:
     from trickbag.train.run import Run
@@ -34,7 +35,9 @@ def require_state(state: Mapping[str, Any], run: Run) -> None:
     _require_tensors("network", state.get("network"), run.network.state_dict())
     if run.average is not None:
         _require_tensors("average", state.get("average"), run.average.network.state_dict())
-    _require_optimizer(state.get("optimizer"), run.optimizer)
+    is_timms = isinstance(run.plan.training.optimizer, TimmOptimizer)
+    kept = _kept_of_each(run) if is_timms else None
+    _require_optimizer(state.get("optimizer"), run.optimizer, kept)
     if run.scaler.is_enabled():
         _require_like("scaler", state.get("scaler"), run.scaler.state_dict())
     _require_progress(state.get("progress"), run)
@@ -100,6 +103,8 @@ def _require_like(part: str, stored: object, expected: object) -> None:
     elif expected is None:
         # Of a switch that leaves the choice to torch.
         _require(stored is None or isinstance(stored, bool), part, stored, "true, false or none")
+    elif isinstance(expected, torch.dtype):
+        _require(stored is expected, part, stored, str(expected))
     elif isinstance(expected, str):
         _require(isinstance(stored, str), part, stored, "a text")
     else:
@@ -110,7 +115,30 @@ def _is_number(value: object) -> TypeGuard[int | float]:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
-def _require_optimizer(stored: object, optimizer: torch.optim.Optimizer) -> None:
+def _kept_of_each(run: Run) -> list[dict[str, Any]]:
+    """Return what an optimizer keeps of each parameter, in order, after one step on copies.
+
+    An optimizer of timm can keep something else of a filter than of a bias.
+    """
+    copies = [
+        {**group, "params": [torch.zeros_like(p) for p in group["params"]]}
+        for group in run.optimizer.param_groups
+    ]
+    training = run.plan.training
+    optimizer = training.optimizer(copies, training.lr, fused=False)
+    parameters = [p for group in optimizer.param_groups for p in group["params"]]
+    for parameter in parameters:
+        parameter.grad = torch.ones_like(parameter)
+    optimizer.step()
+    return [dict(optimizer.state[parameter]) for parameter in parameters]
+
+
+def _require_optimizer(
+    stored: object,
+    optimizer: torch.optim.Optimizer,
+    kept: list[dict[str, Any]] | None,
+) -> None:
+    """Check the state of an optimizer; `kept` is what it keeps of each parameter, if known."""
     expected = optimizer.state_dict()
     _require(isinstance(stored, Mapping), "optimizer", stored, "values by name")
     assert isinstance(stored, Mapping)
@@ -136,6 +164,9 @@ def _require_optimizer(stored: object, optimizer: torch.optim.Optimizer) -> None
         known = type(i) is int and 0 <= i < len(parameters)
         _require(known, place, values, f"of a parameter from 0 to {len(parameters) - 1}")
         _require(isinstance(values, Mapping), place, values, "values by name")
+        if kept is not None:
+            _require_like(place, values, kept[i])
+            continue
         # An optimizer keeps the same of each parameter that it has updated.
         others = next(iter(state.values()))
         same = isinstance(others, Mapping) and _form(values) == _form(others)

@@ -25,8 +25,8 @@ LEVELS = {
     "training.lr": ("0.01,3e-1", ["0.01", "0.3"]),
     "training.optimizer.kind": ("adamw", ["adamw"]),
     "training.optimizer": (
-        "adamw:beta1=0.8,sgd:momentum=0.5",
-        ["adamw:beta1=0.8", "sgd:momentum=0.5"],
+        "adamw:beta1=0.8,sgd:momentum=0.5,timm:name=lamb",
+        ["adamw:beta1=0.8", "sgd:momentum=0.5", "timm:name=lamb"],
     ),
     "training.clip_norm": ("1.0,none", ["1"]),
     "data.image_size": ("48,48x96", ["48", "[48,96]"]),

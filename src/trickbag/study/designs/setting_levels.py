@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from trickbag.errors import DoesNotApply, UserError
-from trickbag.settings import Settings, plain
+from trickbag.settings import Settings, plain, values_of
 from trickbag.study.designs.views import VIEW
 from trickbag.tricks.trick import NoEffect
 
@@ -23,6 +23,7 @@ __all__ = [
     "hidden_by",
     "is_setting",
     "require_comparable",
+    "setting_at",
     "setting_levels",
     "split_values",
     "value_text",
@@ -113,7 +114,12 @@ def _setting_text(recipe: Recipe, path: str, given: str) -> str:
     """Write the value that a recipe has at a path; a network by name stays as it is `given`."""
     if path == "model":
         return given
-    return value_text(functools.reduce(getattr, path.split("."), recipe))
+    return value_text(functools.reduce(setting_at, path.split("."), recipe))
+
+
+def setting_at(owner: Any, name: str) -> Any:
+    """Return the value of a setting by its name, declared or not, or its kind."""
+    return owner.kind if name == "kind" else values_of(owner)[name]
 
 
 def value_text(value: Any) -> str:
@@ -158,10 +164,10 @@ def _after(trick: Trick, hook: str, value: Any) -> Any:
 def _settings_text(settings: Settings) -> str:
     """Write settings as `KIND:key=value,...`, those that have their default left out."""
     fields = []
-    for field in dataclasses.fields(settings):
-        value = getattr(settings, field.name)
-        if value != field.default:
-            fields.append(f"{field.name}={value_text(value)}")
+    defaults = {field.name: field.default for field in dataclasses.fields(settings)}
+    for name, value in values_of(settings).items():
+        if name not in defaults or value != defaults[name]:
+            fields.append(f"{name}={value_text(value)}")
     return settings.kind + (f":{','.join(fields)}" if fields else "")
 
 

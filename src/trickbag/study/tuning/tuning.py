@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from trickbag.data.config import MAX_FOLDS
 from trickbag.errors import UserError, choices
 from trickbag.ranges import Between
-from trickbag.settings import Settings, hints
+from trickbag.settings import Settings, values_of
 from trickbag.study.designs.setting_levels import (
     is_setting,
     require_comparable,
@@ -202,8 +202,9 @@ def _value(recipe: Recipe, path: str) -> Any:
         owner = next(trick for trick in recipe.tricks if trick.name == names[0])
         names = names[1:]
     for name in names:
-        if not hasattr(owner, name):
-            known = choices(hints(type(owner))) if isinstance(owner, Settings) else ""
-            raise UserError(f"tune {path}: no setting {name!r}; there are: {known or 'none'}")
-        owner = getattr(owner, name)
+        values = values_of(owner) if isinstance(owner, Settings) else {}
+        if name not in values:
+            known = choices(values) or "none"
+            raise UserError(f"tune {path}: no setting {name!r}; there are: {known}")
+        owner = values[name]
     return owner

@@ -21,6 +21,7 @@ from trickbag.errors import Note, UserError
 from trickbag.models.config import ModelConfig, OwnConfig, TimmConfig
 from trickbag.models.task_config import ClassificationConfig
 from trickbag.optim.config import TrainConfig
+from trickbag.optim.optimizers import TimmOptimizer
 from trickbag.train.plan.channels import (
     channel_notes,
     fitting_channels,
@@ -85,6 +86,8 @@ def resolve(
     training, batch_notes = _fitted_training(
         with_new_head(recipe.training), len(dataset.train.names), processes, hooks
     )
+    if isinstance(training.optimizer, TimmOptimizer):
+        training.optimizer.check("training.optimizer")
     if not isinstance(recipe.task, ClassificationConfig):
         # The shapes of their batches differ, and much of a detector depends on values.
         training = replace(training, compile="off")
