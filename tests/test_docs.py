@@ -20,10 +20,12 @@ from trickbag.recipe import Recipe, trick_from_text
 ROOT = Path(__file__).parents[1]
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
 _CHANGES_NO_PIXELS = {
+    "asymmetric",
     "balanced_sampling",
     "bce",
     "compound_scaling",
     "distillation",
+    "focal",
     "label_smoothing",
 }
 """Tricks whose hook `batch`, `data` or `data_at` changes targets, loss, sampling or size alone."""

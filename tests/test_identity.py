@@ -51,6 +51,7 @@ Those of `finetune`, which has other settings since, and of `assemble_fgvc` are 
 TRICKS = {
     "activation": "0cd6c9b8e7ce6a25",
     "anti_alias": "61e128db83812880",
+    "asymmetric": "ecb00669fa72c0d1",
     "aug_mix": "2ae02dc349c51151",
     "auto_augment": "dcd830f9bd6e3880",
     "balanced_sampling": "1b25a58f2fcaa450",
@@ -67,6 +68,7 @@ TRICKS = {
     "dropout": "4da1ee8652e1643a",
     "ema": "f3a5a4a34141e322",
     "exponential_decay": "e0aee89607944464",
+    "focal": "6f4a21bd0c7ed405",
     "label_smoothing": "bf4eae0152cf7615",
     "layer_decay": "48fed7620acab1b3",
     "linear_scaling": "e13d8fc53e75516c",

@@ -62,6 +62,7 @@ LAYERS = "--with drop_block --with stochastic_depth --with dropout"
 TRICKS: dict[str, tuple[str, str]] = {
     "activation": ("function=gelu", ""),
     "anti_alias": ("filter=2,places=branch,shortcut", ""),
+    "asymmetric": ("gamma_neg=2", ""),
     "aug_mix": ("severity=5", ""),
     "auto_augment": ("version=assemble", ""),
     "balanced_sampling": ("power=0.5", ""),
@@ -78,6 +79,7 @@ TRICKS: dict[str, tuple[str, str]] = {
     "dropout": ("drop_prob=0.3", ""),
     "ema": ("decay=0.5,warmup=false", ""),
     "exponential_decay": ("factor=0.9,every_epochs=0.5", ""),
+    "focal": ("gamma=3", ""),
     "label_smoothing": ("smoothing=0.2,definition=others", ""),
     "layer_decay": ("decay=0.5", ""),
     "linear_scaling": ("reference_batch=100", ""),

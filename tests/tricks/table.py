@@ -8,6 +8,7 @@ from tests.builders.teachers import passing_teacher
 from trickbag.models.parts import Gelu
 from trickbag.tricks.activation import Activation
 from trickbag.tricks.anti_alias import AntiAlias
+from trickbag.tricks.asymmetric import Asymmetric
 from trickbag.tricks.aug_mix import AugMix
 from trickbag.tricks.auto_augment import AutoAugment
 from trickbag.tricks.balanced_sampling import BalancedSampling
@@ -24,6 +25,7 @@ from trickbag.tricks.drop_block import DropBlock
 from trickbag.tricks.dropout import Dropout
 from trickbag.tricks.ema import Ema
 from trickbag.tricks.exponential_decay import ExponentialDecay
+from trickbag.tricks.focal import Focal
 from trickbag.tricks.label_smoothing import LabelSmoothing
 from trickbag.tricks.layer_decay import LayerDecay
 from trickbag.tricks.linear_scaling import LinearScaling
@@ -67,6 +69,7 @@ TABLE: dict[str, Entry] = {
     for entry in (
         Entry(Activation(function=Gelu())),
         Entry(AntiAlias(filter=2, places=("branch", "shortcut"))),
+        Entry(Asymmetric(gamma_neg=2.0)),
         Entry(AugMix(severity=5)),
         Entry(AutoAugment(version="assemble")),
         Entry(BalancedSampling(power=0.5)),
@@ -83,6 +86,7 @@ TABLE: dict[str, Entry] = {
         Entry(Dropout(drop_prob=0.3)),
         Entry(Ema(decay=0.5, warmup=False)),
         Entry(ExponentialDecay(factor=0.9, every_epochs=0.5)),
+        Entry(Focal(gamma=3.0)),
         Entry(LabelSmoothing(smoothing=0.2, definition="others")),
         Entry(LayerDecay(decay=0.5)),
         Entry(LinearScaling(reference_batch=100)),

@@ -269,4 +269,5 @@ def test_bce_has_no_effect_on_multi_label_data() -> None:
     with pytest.raises(NoEffect, match="images with several labels are trained so without it"):
         BCE().data(multi_label)
     assert BCE(reduction="mean").data(multi_label) == multi_label
+    assert BCE(target_threshold=0.2).data(multi_label) == multi_label
     assert BCE().data(DataConfig()) == DataConfig()

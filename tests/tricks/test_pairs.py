@@ -88,6 +88,9 @@ CASES: list[tuple[tuple[Trick, ...], dict[str, str], set[str]]] = [
     ((LabelSmoothing(), teacher(form="kl", weight=1.0, view="centre")), {}, {"label_smoothing"}),
     ((BCE(), teacher(form="code", weight=1.0)), {}, {"bce"}),
     ((BCE(), LabelSmoothing(), teacher(form="paper", weight=1.0)), {}, set()),
+    ((BCE(target_threshold=0.2), LabelSmoothing()), {}, {"label_smoothing"}),
+    ((BCE(target_threshold=0.2), LabelSmoothing(smoothing=0.9)), {}, set()),
+    ((BCE(target_threshold=0.2), LabelSmoothing(), Mixup(alpha=1.0)), {}, set()),
     ((Mixup(), teacher(form="kl", weight=1.0)), {}, set()),
     (
         (ClassWeights(by="given", weights=(1.0, 2.0, 3.0)), teacher(form="kl", weight=1.0)),

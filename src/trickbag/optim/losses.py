@@ -14,7 +14,13 @@ from torch.nn import functional
 if TYPE_CHECKING:
     from trickbag.functional.batch import Batch
 
-__all__ = ["BinaryCrossEntropy", "CrossEntropy", "binary_cross_entropy", "cross_entropy"]
+__all__ = [
+    "BinaryCrossEntropy",
+    "CrossEntropy",
+    "binary_cross_entropy",
+    "binary_targets",
+    "cross_entropy",
+]
 
 
 def cross_entropy(logits_NK: Tensor, targets_NK: Tensor) -> Tensor:
@@ -43,6 +49,19 @@ def binary_cross_entropy(
     return loss_NK.sum(dim=1)
 
 
+def binary_targets(targets_NK: Tensor, threshold: float, weights: Tensor | None = None) -> Tensor:
+    """Return 1 for each target above the threshold, else 0, (N, K).
+
+    `weights` are v of `binary_cross_entropy`: a target is compared with `threshold v`, and v stands
+    in the place of 1, so that a row counts as much as before. Source: Wightman et al. 2021 (arXiv
+    2110.00476), section 3; `target_threshold` of timm's loss.
+    """
+    if weights is None:
+        weights = targets_NK.sum(dim=1)
+    weights_NK = weights if weights.ndim == 2 else weights[:, None]
+    return (targets_NK > threshold * weights_NK) * weights_NK
+
+
 @dataclass(frozen=True)
 class CrossEntropy:
     """Softmax cross-entropy with dense targets, the mean over the rows."""
@@ -55,11 +74,20 @@ class CrossEntropy:
 
 @dataclass(frozen=True)
 class BinaryCrossEntropy:
-    """Binary cross-entropy with dense targets: over the classes `reduction`, over rows the mean."""
+    """Binary cross-entropy with dense targets: over the classes `reduction`, over rows the mean.
+
+    With a `threshold` targets above it are 1, all others 0.
+    """
 
     reduction: Literal["sum", "mean"] = "sum"
+    threshold: float | None = None
 
     def __call__(self, logits_NK: Tensor, batch: Batch) -> Tensor:
         """Return the mean loss of a batch, a scalar."""
-        loss = binary_cross_entropy(logits_NK, batch.targets, batch.label_weights()).mean()
+        targets, weights = batch.targets, batch.label_weights()
+        if self.threshold is not None:
+            # The rows of thresholded targets can have any sum.
+            weights = targets.sum(dim=1) if weights is None else weights
+            targets = binary_targets(targets, self.threshold, weights)
+        loss = binary_cross_entropy(logits_NK, targets, weights).mean()
         return loss if self.reduction == "sum" else loss / logits_NK.shape[1]

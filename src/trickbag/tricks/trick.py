@@ -193,6 +193,14 @@ class Trick(Settings):
         return False
 
     @property
+    def target_limit(self) -> float | None:
+        """The limit above which the loss of this trick takes a target for 1, all others for 0.
+
+        None if the loss takes targets as they are.
+        """
+        return None
+
+    @property
     def repeats(self) -> int:
         """How many images the hook `batch` takes for each that it returns.
 

@@ -22,6 +22,7 @@ def no_effect_notes(plan: Plan, tricks: tuple[Trick, ...]) -> list[Note]:
         *_notes_by_epoch(plan, tricks),
         *_notes_by_step(plan, tricks),
         *_notes_on_labels(tricks),
+        *_notes_on_limit(plan, tricks),
     ]
 
 
@@ -79,3 +80,37 @@ def _notes_on_labels(tricks: tuple[Trick, ...]) -> list[Note]:
         return []
     reason = f"the loss of {ignoring} gives the labels no weight"
     return [Note("no_effect", trick.name, reason) for trick in tricks if trick.only_labels]
+
+
+def _notes_on_limit(plan: Plan, tricks: tuple[Trick, ...]) -> list[Note]:
+    """Return a note on each trick whose change of the targets a loss with a limit undoes.
+
+    Mixed targets can lie near the limit, so that there is none where images are mixed.
+    """
+    owner = next((trick for trick in tricks if trick.target_limit is not None), None)
+    of_targets = [trick for trick in tricks if trick.overrides("batch") and trick.only_labels]
+    mixes = any(trick.overrides("batch") and not trick.by_image for trick in tricks)
+    if owner is None or mixes or not of_targets:
+        return []
+    import torch
+
+    from trickbag.functional.batch import Batch
+
+    assert owner.target_limit is not None
+    labels = torch.eye(plan.model.num_classes)
+    weights = torch.ones(len(labels)) if plan.data.multi_label else None
+    batch = Batch(
+        labels[:, :, None, None],
+        labels,
+        torch.arange(len(labels)),
+        extras={},
+        multi_label=plan.data.multi_label,
+        row_weights=weights,
+    )
+    limit = owner.target_limit
+    reason = f"the loss of {owner.name} takes targets above {limit:g} for 1, and all others for 0"
+    return [
+        Note("no_effect", trick.name, reason)
+        for trick in of_targets
+        if torch.equal(trick.batch(batch).targets > limit, labels > limit)
+    ]
