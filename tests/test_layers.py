@@ -25,6 +25,7 @@ LAYERS = [
         "trickbag.assignment",
         "trickbag.checksums",
         "trickbag.streams",
+        "trickbag.durations",
         "trickbag.files",
         "trickbag.locks",
         "trickbag.text",

@@ -8,9 +8,9 @@ import pytest
 from rich.console import Console
 
 from trickbag import recipes
+from trickbag.durations import about, parse_time
 from trickbag.errors import UserError
 from trickbag.study.designs.leave_one_out import LeaveOneOut
-from trickbag.study.durations import about, parse_time
 from trickbag.study.log import LiveStudyLog, PlainStudyLog, StudyLog, choose_study_log
 from trickbag.study.progress import StudyProgress
 from trickbag.study.records.result import StoredResult

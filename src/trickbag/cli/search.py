@@ -104,7 +104,7 @@ def run(args: argparse.Namespace) -> int:
 def _say_how_to_go_on(kind: str, result: SearchResult) -> None:
     """Say how to use what was found, and how to repeat the search."""
     from trickbag.cli.terminal import print_line
-    from trickbag.study.durations import about
+    from trickbag.durations import about
 
     record = result.record
     if kind == "autoaugment":
@@ -164,11 +164,11 @@ def search_from(args: argparse.Namespace) -> Search:
     from typing import Annotated
 
     from trickbag.cli.options import optional
+    from trickbag.durations import parse_time
     from trickbag.errors import UserError, choices
     from trickbag.parsing import parse
     from trickbag.ranges import MAX_EPOCHS, Seed
     from trickbag.search.record import MAX_TRIALS
-    from trickbag.study.durations import parse_time
     from trickbag.study.limits import MAX_RETRIES
 
     if args.kind not in KINDS:

@@ -42,9 +42,9 @@ def run(args: argparse.Namespace) -> int:
     from typing import Annotated
 
     from trickbag.cli.options import optional
+    from trickbag.durations import about, parse_time
     from trickbag.errors import UserError
     from trickbag.ranges import AtLeast
-    from trickbag.study.durations import about, parse_time
     from trickbag.study.folder import StudyFolder
     from trickbag.study.forecast import forecast, seeds_within
     from trickbag.study.limits import MAX_SEEDS

@@ -108,7 +108,7 @@ def _silent(_: str) -> None:
 
 
 def _plan_lines(name: str, stated: MeasuredResult, seeds: int) -> Iterator[str]:
-    from trickbag.study.durations import about
+    from trickbag.durations import about
 
     low, high = stated.prediction_interval(seeds)
     runs = "1 run" if seeds == 1 else f"{seeds} runs"

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 from trickbag.cross_validation.folder import CrossValidationFolder
 from trickbag.cross_validation.result import CrossValidationResult, FoldResult
 from trickbag.data.config import MAX_FOLDS
+from trickbag.durations import about
 from trickbag.errors import Note, RunFailed, Stopped, UserError
 from trickbag.paths import file_name, given_path
 from trickbag.recipe import Recipe, differences, digest
-from trickbag.study.durations import about
 from trickbag.study.limits import require_within
 from trickbag.study.machine_settings import settled_on_machine
 from trickbag.study.records.result import StoredResult

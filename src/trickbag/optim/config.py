@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Annotated, ClassVar, Literal
 
 from trickbag.data.cores import MAX_THREADS
+from trickbag.durations import parse_time
 from trickbag.errors import UserError
 from trickbag.optim.optimizers import SGD, Optimizer
 from trickbag.optim.probe import Probe
@@ -78,6 +79,10 @@ class TrainConfig(Settings):
     - gradient_checkpointing: keep only the input of each block, and compute the rest again for the
       gradients: less memory for about a third more work, and the same result (Chen et al. 2016,
       arXiv 1604.06174).
+    - patience: the run ends after so many epochs without a better score, of which those of the head
+      alone (`head_epochs`) do not count. time_limit: the run ends before an epoch that would not
+      fit into this time, such as `30min` or `2h`, which counts training and validation of all its
+      parts; the first epoch is always trained. The schedule stays that of all `epochs`.
     - probe: fit the classifier alone, once, on features of the frozen network, in place of steps
       by gradients; None trains. All that is about steps then has no effect, the learning rate, the
       optimizer and random crops among it.
@@ -94,9 +99,11 @@ class TrainConfig(Settings):
         "init_head",
         "keep",
         "layout",
+        "patience",
         "probe",
         "score",
         "sync_batch_norm",
+        "time_limit",
         "unfreeze",
     )
 
@@ -129,10 +136,14 @@ class TrainConfig(Settings):
     batch_norm: Literal["update", "frozen", "reestimate"] = "update"
     sync_batch_norm: bool = False
     gradient_checkpointing: bool = False
+    patience: Annotated[int, AtLeast(1, MAX_EPOCHS)] | None = None
+    time_limit: str | None = None
     probe: Probe | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if self.time_limit is not None:
+            parse_time(self.time_limit, "training.time_limit")
         if self.init and self.pretrained:
             raise UserError(
                 f"training.init = {self.init!r} and training.pretrained exclude each other: choose "
@@ -144,3 +155,15 @@ class TrainConfig(Settings):
                 "training",
                 "--set training.epochs=1, or --set training.probe=none to train",
             )
+
+    @property
+    def time_limit_s(self) -> float | None:
+        """The time limit in seconds."""
+        if self.time_limit is None:
+            return None
+        return parse_time(self.time_limit, "training.time_limit")
+
+    @property
+    def can_end_early(self) -> bool:
+        """Whether a run can end before its last epoch."""
+        return self.patience is not None or self.time_limit is not None

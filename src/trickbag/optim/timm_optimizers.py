@@ -46,21 +46,25 @@ Groups = Iterable[dict[str, Any]]
 
 def optimizer_names() -> list[str]:
     """List the optimizers of timm that are its own or torch's, and need no second derivatives."""
-    from timm.optim import list_optimizers
+    return [name for name in _listed() if _unusable(name) is None]
 
-    return [name for name in list_optimizers() if _unusable(name) is None]
+
+def _listed() -> list[str]:
+    from timm.optim import list_optimizers  # type: ignore[attr-defined]  # not in its __all__
+
+    return [str(name) for name in list_optimizers()]
 
 
 def _unusable(name: str) -> str | None:
     """Return why an optimizer that timm lists cannot train a run; None if its kind can."""
-    from timm.optim import get_optimizer_info
+    from timm.optim import get_optimizer_info  # type: ignore[attr-defined]
 
     info = get_optimizer_info(name)
     if isinstance(info.opt_class, str):
         package = info.opt_class.partition(".")[0]
         return f"it is of the package {package}, whose state a checkpoint cannot hold"
     with warnings.catch_warnings(action="ignore"):  # such as that a package would make it faster
-        optimizer = info.opt_class(_parameters(), lr=0.1)
+        optimizer = info.opt_class(_parameters(), lr=0.1)  # type: ignore[call-arg]
     if getattr(optimizer, "is_second_order", False) or hasattr(optimizer, "get_params"):
         return "it needs second derivatives, which a step does not compute"
     if hasattr(optimizer, "rng"):
@@ -72,7 +76,7 @@ def build_optimizer(
     name: str, settings: Mapping[str, Any], groups: Groups, lr: float
 ) -> torch.optim.Optimizer:
     """Build an optimizer as `timm.optim.create_optimizer_v2` does; UserError if timm refuses it."""
-    from timm.optim import create_optimizer_v2
+    from timm.optim import create_optimizer_v2  # type: ignore[attr-defined]
 
     groups = list(groups)
     try:
@@ -94,9 +98,7 @@ def require_optimizer(name: str, settings: Mapping[str, Any], path: str) -> None
 
     `path` is that of the optimizer's settings in a recipe.
     """
-    from timm.optim import list_optimizers
-
-    if name not in list_optimizers():
+    if name not in _listed():
         usable = optimizer_names()
         close = difflib.get_close_matches(name, usable, n=3)
         hint = f"did you mean {' or '.join(close)}? timm has" if close else "timm has"
@@ -155,7 +157,7 @@ def _numbers(value: Any) -> int:
 
 @functools.cache
 def _setting_names(name: str) -> tuple[str, ...]:
-    from timm.optim import get_optimizer_class
+    from timm.optim import get_optimizer_class  # type: ignore[attr-defined]
 
     optimizer = get_optimizer_class(name, bind_defaults=False)
     return tuple(key for key in inspect.signature(optimizer).parameters if key not in NOT_SETTINGS)

@@ -13,12 +13,12 @@ from collections.abc import Generator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Generic, TypeVar
 
+from trickbag.durations import about
 from trickbag.errors import RunFailed, Stopped
 from trickbag.files import write_json
 from trickbag.search.budget import trials_within
 from trickbag.search.objective import SearchCandidate, ranked
 from trickbag.search.record import MAX_TRIALS
-from trickbag.study.durations import about
 from trickbag.study.kept_weights import TrialWeights, has_weights
 from trickbag.study.prepare import stop_before_trials
 from trickbag.study.records.result import StoredResult

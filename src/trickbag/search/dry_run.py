@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from trickbag.study.durations import about
+from trickbag.durations import about
 
 if TYPE_CHECKING:
     from trickbag.search.record import Pilot

@@ -5,8 +5,8 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Any, TextIO
 
+from trickbag.durations import about
 from trickbag.search.objective import ranked
-from trickbag.study.durations import about
 from trickbag.text import printable
 from trickbag.train.folder.log import PlainLog, RichLog, RunLog, live_console
 

@@ -6,10 +6,11 @@ import dataclasses
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
+from trickbag.durations import MAX_BUDGET_S
 from trickbag.errors import UserError, shown
 from trickbag.ranges import MAX_EPOCHS, AtLeast, Between, Seed
 from trickbag.settings import Settings
-from trickbag.study.limits import MAX_BUDGET_S, MAX_PROCESSES
+from trickbag.study.limits import MAX_PROCESSES
 
 __all__ = ["MAX_TRIALS", "Pilot", "SearchRecord"]
 

@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from trickbag.data.labels import label_counts
+from trickbag.durations import about
 from trickbag.errors import UserError
 from trickbag.search.budget import trials_within
 from trickbag.search.record import MAX_TRIALS, Pilot, SearchRecord
-from trickbag.study.durations import about
 from trickbag.study.machine_settings import settled_on_machine
 from trickbag.study.prepare import stop_before_trials
 from trickbag.study.result_lines import read_results
+from trickbag.study.run_length import require_whole_runs
 
 if TYPE_CHECKING:
     from trickbag.data.dataset import Dataset
@@ -159,7 +160,9 @@ def _require_applicable(search: Search, recipe: Recipe, dataset: Dataset) -> Non
 
     objective = search.objective(recipe, dataset, 1)
     suggestion = objective.controller().suggest()[0]
-    resolve(objective.trial(0, suggestion).recipe, dataset, search.seed)
+    first = objective.trial(0, suggestion).recipe
+    require_whole_runs([recipe, first])
+    resolve(first, dataset, search.seed)
 
 
 def _size(

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from trickbag.durations import about
 from trickbag.evaluate.extra import EXTRA
 from trickbag.study.analysis.notes import named
 from trickbag.study.designs.backbones import Backbones
-from trickbag.study.durations import about
 from trickbag.study.trial_plan import seeds_text
 
 if TYPE_CHECKING:

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from trickbag.data.cores import usable_cores
+from trickbag.durations import about
 from trickbag.errors import DoesNotApply, UserError
 from trickbag.study.analysis.power import detectable, standard_deviation
-from trickbag.study.durations import about
 from trickbag.study.limits import MAX_SEEDS
 from trickbag.train.machine.load import ProcessorTimes, load_between
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from trickbag.durations import MAX_BUDGET_S
 from trickbag.errors import UserError
 from trickbag.ranges import AtLeast, Between
 
 __all__ = [
-    "MAX_BUDGET_S",
     "MAX_FACTORS",
     "MAX_PROCESSES",
     "MAX_RETRIES",
@@ -21,9 +21,6 @@ MAX_FACTORS = 12
 MAX_RETRIES = 1000
 MAX_PROCESSES = 4096
 """The most workers, and the most cores, processors or processes of a trial."""
-
-MAX_BUDGET_S = 10 * 365 * 86_400
-"""Ten years."""
 
 _RANGES = {
     "seeds": AtLeast(1, MAX_SEEDS),

@@ -8,7 +8,7 @@ import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, TextIO
 
-from trickbag.study.durations import about
+from trickbag.durations import about
 from trickbag.study.trial import trial_name
 from trickbag.text import printable
 from trickbag.train.folder.log import PlainLog, RichLog, RunLog, live_console

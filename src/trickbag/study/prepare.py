@@ -16,6 +16,7 @@ from trickbag.study.outcome_evaluations import evaluation_notes
 from trickbag.study.progress import StudyProgress
 from trickbag.study.records.study import StudyRecord
 from trickbag.study.registration import Registration
+from trickbag.study.run_length import require_whole_runs
 from trickbag.study.tuning.layouts import on_inner_fold
 from trickbag.study.tuning.stage import decided, tuning_metric, tuning_stage
 from trickbag.study.variant_notes import variant_notes
@@ -206,6 +207,9 @@ def prepare_study(
     tuning = _tuning(plan, inapplicable, dataset.fingerprint, kept, stored)
     tuned = None if tuning is None else tuning.record
     trial_plan = plan.trial_plan(inapplicable, dataset.fingerprint, looks, tuned)
+    layouts = trial_plan.layouts
+    variants = [variant for layout in layouts for variant in layout.variants]
+    require_whole_runs([plan.recipe, *(v.recipe for v in variants if v.recipe is not None)])
     if extension is not None:
         extension.require_same_weights(trial_plan)
     compared = kept

@@ -48,6 +48,8 @@ class Progress:
     from 0, whose loss was not finite, -1 if there is none. `bad_files` are files that could not be
     read in training, name to reason. `best_score` and `best_loss` are those of the best epoch so
     far, and `best_epoch` is its number, from 1; a score is None if no epoch has a defined one.
+    `seconds` are those of the steps of the epoch so far, `elapsed_s` those of all parts of the run,
+    with their validations.
     """
 
     epoch: int
@@ -60,6 +62,7 @@ class Progress:
     best_loss: float | None = None
     best_epoch: int = 0
     seconds: float = 0.0
+    elapsed_s: float = 0.0
     bad_files: dict[str, str] = field(default_factory=dict)
 
     @classmethod

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["require_state"]
 
 _SUMS = ("loss_sum", "correct", "count", "first_bad")
-_LATER = ("best_score", "best_loss", "best_epoch", "seconds", "bad_files")
+_LATER = ("best_score", "best_loss", "best_epoch", "seconds", "elapsed_s", "bad_files")
 """What older checkpoints of this schema may lack of their progress."""
 
 
@@ -218,9 +218,10 @@ def _require_progress(stored: object, run: Run) -> None:
         # Not by `isfinite`, which fails for whole numbers beyond the range of floats.
         valid = value is None or (_is_number(value) and abs(value) <= sys.float_info.max)
         _require(valid, f"progress.{name}", value, "a number or none")
-    seconds = stored.get("seconds", 0.0)
-    valid = _is_number(seconds) and 0 <= seconds <= sys.float_info.max
-    _require(valid, "progress.seconds", seconds, "a number of seconds")
+    for name in ("seconds", "elapsed_s"):
+        seconds = stored.get(name, 0.0)
+        valid = _is_number(seconds) and 0 <= seconds <= sys.float_info.max
+        _require(valid, f"progress.{name}", seconds, "a number of seconds")
     files = stored.get("bad_files", {})
     valid = isinstance(files, Mapping) and all(
         isinstance(text, str) for pair in files.items() for text in pair

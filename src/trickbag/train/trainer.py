@@ -12,6 +12,7 @@ from trickbag.models.task_network import build_task_network
 from trickbag.models.weights import load_all_weights
 from trickbag.tasks.classification import Validation
 from trickbag.train.checkpoint import Progress, Totals
+from trickbag.train.ending import Clock, ending, ending_note
 from trickbag.train.folder.calibration import calibration_of, judged_at
 from trickbag.train.folder.record import RunEnd
 from trickbag.train.folder.result import Result
@@ -74,6 +75,10 @@ class Trainer:
     memory: PeakMemory
     caller: Caller
     images: int = field(init=False, default=0)
+    clock: Clock = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.clock = Clock(self.progress.elapsed_s)
 
     @property
     def plan(self) -> Plan:
@@ -93,21 +98,38 @@ class Trainer:
         """
         self.world.broadcast(lambda: self.record.open_board(self.progress.epoch))
         self.log.start(self.plan, self.progress.epoch)
-        validation = None
+        validation, early = None, None
         try:
             while self.progress.epoch < self.plan.training.epochs:
+                if early := self._ending():
+                    break
                 validation = self._epoch()
         finally:
             self.record.close_board()
+        if early:
+            note = ending_note(self.plan, self.progress, early)
+            self.record.notes = [*self.record.notes, note]
+            self.log.note(f"note: {note.text}")
         return self._finish(validation)
+
+    def _ending(self) -> str | None:
+        """Return why the run ends before its next epoch; None if it goes on."""
+        if not self.plan.training.can_end_early:
+            return None
+        # The first process decides for all: each has a clock of its own.
+        reason: str | None = self.world.broadcast(
+            lambda: ending(self.plan, self.progress, self.clock, self.record.rows)
+        )
+        return reason
 
     def _epoch(self) -> TaskValidation:
         """Train the rest of an epoch, validate, and write what came out."""
+        self.clock.begin_epoch()
         totals = self._train_epoch()
         self._reestimate()
-        is_last = self.progress.epoch + 1 == self.plan.training.epochs
-        score = self.plan.score
-        keep_logits = is_last or self.run.task.needs_logits(score)
+        training, score = self.plan.training, self.plan.score
+        can_be_last = self.progress.epoch + 1 == training.epochs or training.can_end_early
+        keep_logits = can_be_last or self.run.task.needs_logits(score)
         validation = self._validate(self.loaders.val, keep_logits=keep_logits)
         # Not `all_metrics`: each line of an epoch has the same names.
         metrics = validation.metrics | {score: validation.all_metrics[score]} | self._raw_metrics()
@@ -120,6 +142,7 @@ class Trainer:
             metrics,
             validation.thresholds,
         )
+        self.progress.elapsed_s = self.clock.elapsed_s
         row: dict[str, Any] = self.world.broadcast(end)
         # In the first process `end_epoch` has moved it on already.
         if not self.world.is_main:
@@ -314,6 +337,7 @@ class Trainer:
         # Raises if the loss is not finite: such weights must not replace the last checkpoint.
         self._totals()
         others = self.world.all_gather(self.progress.share())[1:]
+        self.progress.elapsed_s = self.clock.elapsed_s
         self.world.broadcast(lambda: self.record.save(self.run, self.progress, others))
         folder, progress = self.record.folder, self.progress
         raise Stopped(

@@ -128,7 +128,7 @@ def test_settings_of_training_that_are_no_arms() -> None:
             require_comparable(f"training.{field.name}")
         except UserError:
             refused.append(field.name)
-    assert refused == ["keep", "device", "threads", "init"]
+    assert refused == ["keep", "device", "threads", "init", "patience", "time_limit"]
 
 
 @pytest.mark.parametrize(

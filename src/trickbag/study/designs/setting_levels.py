@@ -34,6 +34,8 @@ _PARTS = ("data", "model", "schedule", "task", "training")
 
 _SEEDS = ("seed", "seeds")
 
+_LENGTH = ("trials that are compared must be trained for the same number of epochs", "leave it out")
+
 _REFUSED = {
     "data.workers": ("it never changes the images, so there is nothing to compare", ""),
     "task": ("arms of other tasks have no outcome in common", ""),
@@ -47,6 +49,8 @@ _REFUSED = {
         "the outcome of every arm must be of the same epoch's weights",
         "set it for all: --set training.keep=best",
     ),
+    "training.patience": _LENGTH,
+    "training.time_limit": _LENGTH,
     "training.threads": ("all arms of a study run alike", "set it for all: --set training.threads"),
 }
 """Settings of which arms cannot be compared: why, and what to do."""

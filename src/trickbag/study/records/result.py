@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Annotated, Any
 
+from trickbag.durations import MAX_BUDGET_S
 from trickbag.evaluate.extra import EXTRA, ExtraSettings
 from trickbag.files import json_numbers
 from trickbag.ranges import AtLeast
 from trickbag.settings import Settings, plain, read
-from trickbag.study.limits import MAX_BUDGET_S
 from trickbag.study.records.checks import json_object, require, text
 from trickbag.train.folder.result import Result
 

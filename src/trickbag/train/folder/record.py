@@ -220,7 +220,7 @@ class RunRecord:
         metrics["run_time_s"] = time.perf_counter() - self.started
         calibration = calibration_notes(end.calibration, end.kept, end.tested)
         self.notes = [*self.notes, *_not_finite(end), *calibration]
-        result = self._result(metrics, end=end, epoch=epoch)
+        result = self._result(metrics, end=end, epoch=epoch, epochs=progress.epoch)
         # The result comes last: a run that has one counts as finished and is left as it is.
         result.write(self.folder.result)
         return result
@@ -289,6 +289,7 @@ class RunRecord:
         error: str | None = None,
         end: RunEnd | None = None,
         epoch: int | None = None,
+        epochs: int = 0,
     ) -> Result:
         training = self.plan.training
         classes = self.dataset.classes
@@ -308,7 +309,7 @@ class RunRecord:
                 keep=training.keep,
                 score=self.plan.score,
                 epoch=epoch,
-                epochs=training.epochs,
+                epochs=epochs,
                 precision=training.eval_precision,
             ),
             calibration=None if end is None else end.calibration,

@@ -36,8 +36,9 @@ Status = Literal["finished", "failed", "does_not_apply"]
 class KeptWeights(Settings):
     """The weights that a run keeps, and of which its metrics and predictions are.
 
-    `file` is their file in the run's folder. They are of `epoch` (from 1) of `epochs`: with `keep`
-    `best` the best epoch by `score`, else the last. They were evaluated in `precision`.
+    `file` is their file in the run's folder. They are of `epoch` (from 1) of `epochs`, those that
+    were trained, which can be fewer than were planned: with `keep` `best` the best epoch by
+    `score`, else the last. They were evaluated in `precision`.
     """
 
     file: str

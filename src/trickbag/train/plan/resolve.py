@@ -29,6 +29,7 @@ from trickbag.train.plan.channels import (
     with_pixels,
 )
 from trickbag.train.plan.compiling import is_compiled
+from trickbag.train.plan.ending_notes import ending_notes
 from trickbag.train.plan.no_effect_notes import first_reasons, no_effect_notes
 from trickbag.train.plan.phase_notes import phase_notes
 from trickbag.train.plan.plan import Plan
@@ -129,6 +130,7 @@ def resolve(
     notes += hooks.no_effect_notes()
     notes += phase_notes(plan)
     notes += sync_notes(plan)
+    notes += ending_notes(plan)
     notes += schedule_notes(plan, recipe.tricks, recipe.schedule)
     notes += _notes_on_networks(plan, recipe, dataset)
     return plan, first_reasons(notes + _plan_notes(plan, recipe.tricks, dataset))

@@ -1,13 +1,15 @@
-"""Durations, as people write them and as a study's lines and tables do."""
+"""Durations, as people write them and as lines and tables do."""
 
 from __future__ import annotations
 
 import re
 
 from trickbag.errors import UserError
-from trickbag.study.limits import MAX_BUDGET_S
 
-__all__ = ["about", "parse_time"]
+__all__ = ["MAX_BUDGET_S", "about", "parse_time"]
+
+MAX_BUDGET_S = 10 * 365 * 86_400
+"""Ten years."""
 
 _UNITS = {"h": 3600.0, "m": 60.0, "min": 60.0, "s": 1.0}
 
