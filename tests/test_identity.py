@@ -88,6 +88,7 @@ TRICKS = {
     "squeeze_excite": "e6228c1b649ae00c",
     "step_decay": "1ee216f34534b365",
     "stochastic_depth": "9bf6bfa59f317d3c",
+    "swa": "9704f8c3864b2a25",
     "trivial_augment": "80ec082be2f29fb9",
     "warmup": "4c548534ae309535",
     "zero_init_residual": "7c3728769d259822",

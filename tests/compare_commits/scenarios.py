@@ -100,6 +100,7 @@ TRICKS: dict[str, tuple[str, str]] = {
     "squeeze_excite": ("reduction=8", ""),
     "step_decay": ("factor=0.2,at=0.5", ""),
     "stochastic_depth": ("drop_prob=0.3", ""),
+    "swa": ("start=0,lr=0.3", ""),
     "trivial_augment": ("bins=11", ""),
     "warmup": ("epochs=0.5", ""),
     "zero_init_residual": ("", ""),

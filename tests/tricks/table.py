@@ -44,6 +44,7 @@ from trickbag.tricks.selective_kernel import SelectiveKernel
 from trickbag.tricks.squeeze_excite import SqueezeExcite
 from trickbag.tricks.step_decay import StepDecay
 from trickbag.tricks.stochastic_depth import StochasticDepth
+from trickbag.tricks.swa import Swa
 from trickbag.tricks.trivial_augment import TrivialAugment
 from trickbag.tricks.warmup import Warmup
 from trickbag.tricks.zero_init_residual import ZeroInitResidual
@@ -109,6 +110,7 @@ TABLE: dict[str, Entry] = {
         Entry(SqueezeExcite(reduction=8)),
         Entry(StepDecay(factor=0.2, at=(0.5,))),
         Entry(StochasticDepth(drop_prob=0.3)),
+        Entry(Swa(start=0.0, lr=0.3)),
         Entry(TrivialAugment(bins=11)),
         Entry(Warmup(epochs=0.5)),
         Entry(ZeroInitResidual()),

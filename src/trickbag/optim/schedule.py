@@ -12,10 +12,20 @@ import sys
 from dataclasses import dataclass
 from typing import Annotated, ClassVar, Literal
 
-from trickbag.ranges import MAX_EPOCHS, Above, AtLeast, Fraction, Positive
+from trickbag.ranges import MAX_EPOCHS, Above, AtLeast, Between, Fraction, Positive
 from trickbag.settings import Settings
 
-__all__ = ["Constant", "Cosine", "Decay", "Exponential", "Polynomial", "Schedule", "Stepwise"]
+__all__ = [
+    "Constant",
+    "ConstantEnd",
+    "Cosine",
+    "Decay",
+    "Exponential",
+    "Polynomial",
+    "Schedule",
+    "Stepwise",
+    "first_epoch",
+]
 
 
 def _power(factor: float, times: float) -> float:
@@ -118,6 +128,40 @@ Decay = Constant | Stepwise | Exponential | Cosine | Polynomial
 
 
 @dataclass(frozen=True, kw_only=True)
+class ConstantEnd(Settings):
+    """A learning rate that is `factor` times `training.lr` at the end of a run.
+
+    It begins with the first epoch of which the share `start` of the run is over. From the rate
+    that the decay has there it goes to the constant one within `anneal_epochs`, along half a cosine
+    or a line. Source: Izmailov et al. 2018 (arXiv 1803.05407), section 3; torch's `SWALR`.
+    """
+
+    start: Annotated[float, Between(0, 1, open_high=True)] = 0.75
+    factor: Annotated[float, Between(0, 1e6, open_low=True)] = 0.5
+    anneal_epochs: Annotated[float, AtLeast(0, MAX_EPOCHS)] = 1.0
+    anneal: Literal["cos", "linear"] = "cos"
+
+    def first_epoch(self, epochs: float) -> int:
+        """Return the first epoch at the constant rate, from 0; not before the end if none is."""
+        return first_epoch(self.start, epochs)
+
+    def factor_after(self, before: float, epochs: float) -> float:
+        """Return the factor so many epochs after the start, at which the decay's was `before`."""
+        if epochs >= self.anneal_epochs:
+            return self.factor
+        share = epochs / self.anneal_epochs
+        if self.anneal == "cos":
+            share = (1 - math.cos(math.pi * share)) / 2
+        return before + (self.factor - before) * share
+
+
+def first_epoch(start: float, epochs: float) -> int:
+    """Return the first epoch, from 0, before which the share `start` of the run is over."""
+    # Rounding must not move a boundary to the next epoch.
+    return math.ceil(start * epochs - 1e-9)
+
+
+@dataclass(frozen=True, kw_only=True)
 class Schedule(Settings):
     """The learning rate over a run as a factor of `training.lr`: a linear warm-up, then a decay.
 
@@ -125,12 +169,15 @@ class Schedule(Settings):
     That is the paper's form; its code starts at 0, with a first step that changes nothing.
     `warmup="epoch"` raises the rate at the start of each epoch. A warm-up that is longer than the
     run is cut off by its end: 5 epochs in a run of 3 end at 3/5, in both forms, and the decay never
-    starts.
+    starts. `end` is a constant rate after the decay, which stops there; None lets it go on.
     """
+
+    introduced_later: ClassVar[tuple[str, ...]] = ("end",)
 
     decay: Decay = Stepwise()
     warmup_epochs: Annotated[float, AtLeast(0, MAX_EPOCHS)] = 0.0
     warmup: Literal["step", "epoch"] = "step"
+    end: ConstantEnd | None = None
 
     def warmup_steps(self, steps_per_epoch: int) -> int:
         """Return the steps of the warm-up, which can be more than those of the run."""
@@ -138,6 +185,16 @@ class Schedule(Settings):
 
     def factor(self, step: int, steps_per_epoch: int, epochs: float) -> float:
         """Return the factor of the learning rate at `step`, counted from 0 over the run."""
+        if self.end is None:
+            return self._factor(step, steps_per_epoch, epochs)
+        start = self.end.first_epoch(epochs) * steps_per_epoch
+        if step < start:
+            return self._factor(step, steps_per_epoch, epochs)
+        before = self._factor(start, steps_per_epoch, epochs)
+        return self.end.factor_after(before, (step - start) / steps_per_epoch)
+
+    def _factor(self, step: int, steps_per_epoch: int, epochs: float) -> float:
+        """Return the factor of warm-up and decay."""
         total = max(1, round(epochs * steps_per_epoch))
         # Not cut to the run: m is the length of the warm-up, however long the run is.
         warm = self.warmup_steps(steps_per_epoch)

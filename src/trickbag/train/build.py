@@ -110,6 +110,7 @@ def build(
         teacher_logits=teacher_logits,
         world=world or World(),
     )
+    run.begin_at(plan.timestamp(0))
     # Last: until here the network was looked at on shapes, which no other process waits for.
     if plan.training.sync_batch_norm and run.world.size > 1:
         synchronize(run.network, run.world.all_gather_tensor)

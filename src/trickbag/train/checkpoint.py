@@ -270,6 +270,7 @@ def load_state(state: dict[str, Any], run: Run) -> Progress:
     if run.scaler.is_enabled():
         run.scaler.load_state_dict(state["scaler"])
     progress = Progress(**state["progress"])
+    run.begin_at(run.plan.timestamp(progress.epoch, progress.step))
     # Checkpoints written before had -1 for a score that is not defined, and no loss.
     if "best_loss" not in state["progress"] and (progress.best_score or 0.0) < 0:
         progress.best_score = None

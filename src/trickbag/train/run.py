@@ -17,6 +17,7 @@ from trickbag.streams import seed_of
 from trickbag.train.machine.device import autocast, autocast_dtype, in_layout
 from trickbag.train.machine.parallel import World
 from trickbag.train.teachers.online import NoTeacher
+from trickbag.tricks.trick import LateAverage
 
 if TYPE_CHECKING:
     from trickbag.data.loading.preprocess import Preprocessing
@@ -85,8 +86,16 @@ class Run:
 
     @property
     def evaluated_network(self) -> nn.Module:
-        """The network that is evaluated and kept: the average, if there is one."""
-        return self.network if self.average is None else self.average.network
+        """The network that is evaluated and kept: the average, if there is one by now."""
+        average = self.average
+        if average is None or (isinstance(average, LateAverage) and not average.has_begun):
+            return self.network
+        return average.network
+
+    def begin_at(self, timestamp: Timestamp) -> None:
+        """Take note that the run goes on at a time, with the state of its networks there."""
+        if isinstance(self.average, LateAverage):
+            self.average.begin_at(timestamp)
 
     @property
     def eval_dtype(self) -> torch.dtype | None:
@@ -100,10 +109,10 @@ class Run:
         """
         self.plan, self.scaler, self.teacher_logits = other.plan, other.scaler, other.teacher_logits
         self.world = other.world
-        networks = (
-            (self.network, other.network),
-            (self.evaluated_network, other.evaluated_network),
-        )
+        networks = [(self.network, other.network)]
+        if self.average is not None and other.average is not None:
+            networks.append((self.average.network, other.average.network))
+        self.begin_at(self.plan.timestamp(0))
         with torch.no_grad():
             for network, other_network in networks:
                 for tensor, other_tensor in zip(

@@ -132,7 +132,8 @@ class Trainer:
         keep_logits = can_be_last or self.run.task.needs_logits(score)
         validation = self._validate(self.loaders.val, keep_logits=keep_logits)
         # Not `all_metrics`: each line of an epoch has the same names.
-        metrics = validation.metrics | {score: validation.all_metrics[score]} | self._raw_metrics()
+        metrics = validation.metrics | {score: validation.all_metrics[score]}
+        metrics |= self._raw_metrics(validation)
         self._keep_errors(self.loaders.train, self.loaders.val)
         end = partial(
             self.record.end_epoch,
@@ -228,11 +229,17 @@ class Trainer:
             self.progress.epoch, self.progress.step, totals.loss or 0.0, top1, self.images
         )
 
-    def _raw_metrics(self) -> dict[str, float | None]:
-        """Evaluate the trained network too, if it is its average that is evaluated and kept."""
+    def _raw_metrics(self, validation: TaskValidation) -> dict[str, float | None]:
+        """Evaluate the trained network too, if it is its average that is evaluated and kept.
+
+        `validation` is that of the network that is evaluated: of an average that has not begun, it
+        is the trained one.
+        """
         if self.run.average is None:
             return {}
-        raw = self._validate(self.loaders.val, network=self.run.network)
+        raw = validation
+        if self.run.evaluated_network is not self.run.network:
+            raw = self._validate(self.loaders.val, network=self.run.network)
         return {f"raw_{key}": value for key, value in raw.metrics.items()}
 
     def _finish(self, last: TaskValidation | None) -> Result:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, Protocol, runtime_checkable
 
 from trickbag.errors import DoesNotApply
 from trickbag.functional.batch import Batch
@@ -29,6 +29,7 @@ __all__ = [
     "START",
     "Average",
     "Batch",
+    "LateAverage",
     "Loss",
     "NoEffect",
     "Phase",
@@ -64,6 +65,18 @@ class Average(Protocol):
 
     def update(self, step: int) -> None:
         """Take in the trained network after step `step`, counted from 0, without waiting for it."""
+
+
+@runtime_checkable
+class LateAverage(Average, Protocol):
+    """An average that begins within the run; until then the trained network is evaluated."""
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether the average holds anything yet."""
+
+    def begin_at(self, timestamp: Timestamp) -> None:
+        """Take note that the run goes on at a time, with the average of all before it."""
 
 
 class Timestamp(NamedTuple):

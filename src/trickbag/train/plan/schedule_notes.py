@@ -24,7 +24,10 @@ def schedule_notes(plan: Plan, tricks: tuple[Trick, ...], schedule: Schedule) ->
     hide what it sets, or the run is too short for it.
     """
     notes = _warmup_notes(plan)
-    for trick in (trick for trick in tricks if trick.overrides("schedule")):
+    for trick in tricks:
+        # What averages weights works at any rate.
+        if not trick.overrides("schedule") or trick.overrides("average"):
+            continue
         others = tuple(other for other in tricks if other is not trick)
         try:
             without = ValueHooks(others).apply(Trick.schedule, schedule)
