@@ -18,7 +18,7 @@ from trickbag.report.study.published import CHAINS
 
 ROOT = Path(__file__).parents[2]
 
-NONE_MEASURED = {"detection", "segmentation"} | (
+NONE_MEASURED = {"detection", "fixres", "segmentation"} | (
     set() if (ROOT / "benchmarks" / "results" / "finetune.json").is_file() else {"finetune"}
 )
 """They have no figure of a paper that trains as they do."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import signal
 from pathlib import Path
 
 import pytest
@@ -12,9 +13,10 @@ import trickbag as tb
 from tests.builders.marks import long
 from tests.builders.recipes import bare_recipe, tiny_recipe
 from tests.builders.runs import assert_same_run
+from tests.train.test_fit import SignalAt
 from tests.train.test_step import make_run, one_step, raw_batch
 from trickbag.data.dataset import prepare
-from trickbag.errors import UserError
+from trickbag.errors import Stopped, UserError
 from trickbag.optim.optimizers import TimmOptimizer
 from trickbag.optim.timm_optimizers import optimizer_names
 from trickbag.train import checkpoint
@@ -89,8 +91,10 @@ def test_a_run_that_is_stopped_and_resumed(pictures: Path, tmp_path: Path) -> No
     recipe = tiny_recipe(pictures, epochs=2, **{"training.optimizer": "timm:name=lamb"})
     recipe = recipe.set("training.lr", "0.005")
     tb.fit(recipe, 0, tmp_path / "whole", log=RunLog())
-    tb.fit(recipe, 0, tmp_path / "again", log=RunLog())
-    assert_same_run(tmp_path / "again", tmp_path / "whole")
+    with pytest.raises(Stopped):
+        tb.fit(recipe, 0, tmp_path / "run", log=SignalAt(8, signal.SIGTERM))
+    tb.fit(recipe, 0, tmp_path / "run", resume=True, log=RunLog())
+    assert_same_run(tmp_path / "run", tmp_path / "whole")
 
 
 def test_a_wrong_name_ends_before_anything_is_built(pictures: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from trickbag.recipes.detection import detection
 from trickbag.recipes.fgvc import assemble_fgvc
 from trickbag.recipes.finetune import finetune
+from trickbag.recipes.fixres import fixres
 from trickbag.recipes.he2018 import bag_of_tricks, baseline, efficient
 from trickbag.recipes.lee2020 import (
     assemble_e0,
@@ -51,6 +52,7 @@ __all__ = [
     "detection",
     "efficient",
     "finetune",
+    "fixres",
     "load",
     "segmentation",
     "small",

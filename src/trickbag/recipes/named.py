@@ -9,6 +9,7 @@ from trickbag.recipe import Recipe
 from trickbag.recipes.detection import detection
 from trickbag.recipes.fgvc import assemble_fgvc
 from trickbag.recipes.finetune import finetune
+from trickbag.recipes.fixres import fixres
 from trickbag.recipes.he2018 import bag_of_tricks, baseline, efficient
 from trickbag.recipes.lee2020 import LADDER
 from trickbag.recipes.segmentation import segmentation
@@ -16,7 +17,16 @@ from trickbag.recipes.small import small
 
 __all__ = ["RECIPES"]
 
-_RECIPES = (small, baseline, efficient, bag_of_tricks, finetune, detection, segmentation)
+_RECIPES = (
+    small,
+    baseline,
+    efficient,
+    bag_of_tricks,
+    finetune,
+    fixres,
+    detection,
+    segmentation,
+)
 
 RECIPES: Mapping[str, Callable[..., Recipe]] = MappingProxyType(
     {recipe.__name__: recipe for recipe in _RECIPES}
