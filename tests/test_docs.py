@@ -27,6 +27,7 @@ _CHANGES_NO_PIXELS = {
     "distillation",
     "focal",
     "label_smoothing",
+    "repeated_augmentation",
 }
 """Tricks whose hook `batch`, `data` or `data_at` changes targets, loss, sampling or size alone."""
 

@@ -107,7 +107,9 @@ def test_flips_by_hand() -> None:
     assert abs(np.array(expected) - probabilities(network)).max() > 0.01
 
 
-@pytest.mark.parametrize("name", ["five-crop", "ten-crop", "multi-scale", "flip+multi-scale"])
+@pytest.mark.parametrize(
+    "name", ["five-crop", "ten-crop", "multi-scale", "flip+multi-scale", "dihedral"]
+)
 def test_views_by_hand(name: str) -> None:
     network = halves_network(seed=4)
     views = views_of(name, network.preprocessing, fixed_size=False)
@@ -116,9 +118,8 @@ def test_views_by_hand(name: str) -> None:
         rows = []
         for view in views:
             pixels = view.crop.preprocessing.crop(image, view.crop.at)
-            rows.append(
-                softmax(halves_by_hand(pixels[..., ::-1] if view.flip else pixels, network))
-            )
+            seen = pixels[..., ::-1] if view.flip else pixels
+            rows.append(softmax(halves_by_hand(np.rot90(seen, view.turns, (1, 2)), network)))
         return np.mean(rows, axis=0)
 
     augmented = averaged([network], name)

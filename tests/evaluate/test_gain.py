@@ -33,8 +33,17 @@ def test_gains_are_those_of_evaluations_one_by_one(photos: Path) -> None:
             before.validation.predicted == before.validation.labels,
         )
         assert (gain.gain, gain.low, gain.high) == pytest.approx([100 * v for v in expected])
-        assert gain.views == len(members) * {"flip": 2, "five-crop": 5, "ten-crop": 10}.get(
-            gain.name, 6 if "+" in gain.name else 3
+        assert (
+            gain.views
+            == len(members)
+            * {
+                "flip": 2,
+                "five-crop": 5,
+                "ten-crop": 10,
+                "multi-scale": 3,
+                "flip+multi-scale": 6,
+                "dihedral": 8,
+            }[gain.name]
         )
     record = tta_record(before, gains)
     assert record.metrics["top1"] == before.metrics["top1"]

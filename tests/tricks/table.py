@@ -20,6 +20,7 @@ from trickbag.tricks.compound_scaling import CompoundScaling
 from trickbag.tricks.cosine_decay import CosineDecay
 from trickbag.tricks.cutmix import CutMix
 from trickbag.tricks.cutout import Cutout
+from trickbag.tricks.dihedral import Dihedral
 from trickbag.tricks.distillation import Distillation
 from trickbag.tricks.drop_block import DropBlock
 from trickbag.tricks.dropout import Dropout
@@ -38,6 +39,7 @@ from trickbag.tricks.poly_decay import PolyDecay
 from trickbag.tricks.progressive_resizing import ProgressiveResizing
 from trickbag.tricks.rand_augment import RandAugment
 from trickbag.tricks.random_erasing import RandomErasing
+from trickbag.tricks.repeated_augmentation import RepeatedAugmentation
 from trickbag.tricks.resnet_tweaks import ResNetB, ResNetC, ResNetD
 from trickbag.tricks.sam import Sam
 from trickbag.tricks.selective_kernel import SelectiveKernel
@@ -45,6 +47,7 @@ from trickbag.tricks.squeeze_excite import SqueezeExcite
 from trickbag.tricks.step_decay import StepDecay
 from trickbag.tricks.stochastic_depth import StochasticDepth
 from trickbag.tricks.swa import Swa
+from trickbag.tricks.three_augment import ThreeAugment
 from trickbag.tricks.trivial_augment import TrivialAugment
 from trickbag.tricks.warmup import Warmup
 from trickbag.tricks.zero_init_residual import ZeroInitResidual
@@ -82,6 +85,7 @@ TABLE: dict[str, Entry] = {
         Entry(CosineDecay()),
         Entry(CutMix(alpha=0.7, lam="pair")),
         Entry(Cutout(side=0.3)),
+        Entry(Dihedral(turns=False)),
         Entry(Distillation(teacher=(str(passing_teacher()),), form="code")),
         Entry(DropBlock(keep_prob=0.5, images="each")),
         Entry(Dropout(drop_prob=0.3)),
@@ -100,6 +104,7 @@ TABLE: dict[str, Entry] = {
         Entry(ProgressiveResizing(stages=2)),
         Entry(RandomErasing(prob=0.9)),
         Entry(RandAugment(magnitude=15)),
+        Entry(RepeatedAugmentation(times=2)),
         Entry(ResNetB(), "resnet50_a"),
         Entry(ResNetC()),
         Entry(ResNetD()),
@@ -111,6 +116,7 @@ TABLE: dict[str, Entry] = {
         Entry(StepDecay(factor=0.2, at=(0.5,))),
         Entry(StochasticDepth(drop_prob=0.3)),
         Entry(Swa(start=0.0, lr=0.3)),
+        Entry(ThreeAugment(color_jitter=0.5)),
         Entry(TrivialAugment(bins=11)),
         Entry(Warmup(epochs=0.5)),
         Entry(ZeroInitResidual()),

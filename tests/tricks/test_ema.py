@@ -55,6 +55,20 @@ def test_the_average_equals_timms() -> None:
     assert int(ours.network[1].num_batches_tracked) == 4  # type: ignore[index]  # of a Sequential
 
 
+def test_every_third_step_is_averaged() -> None:
+    network, other = small_network(), small_network()
+    other.load_state_dict(network.state_dict())
+    rare, often = MovingAverage(network, 0.9, every=3), MovingAverage(other, 0.9)
+    for step in range(8):
+        train_step(network, step)
+        rare.update(step)
+        train_step(other, step)
+        if step % 3 == 0:
+            often.update(step // 3)
+        for name, value in often.network.state_dict().items():
+            assert torch.equal(rare.network.state_dict()[name], value), name
+
+
 def test_the_average_equals_the_sum_by_hand() -> None:
     network = small_network().double()
     average = MovingAverage(network, 0.6)

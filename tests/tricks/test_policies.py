@@ -20,7 +20,13 @@ from tests.builders.recipes import bare_recipe
 from trickbag.data.config import DataConfig
 from trickbag.data.dataset import prepare
 from trickbag.data.loading.raw_batch import RawBatch
-from trickbag.data.policies.policies import LearnedPolicy, MixedPolicy, RandomPolicy, Table
+from trickbag.data.policies.policies import (
+    LearnedPolicy,
+    MixedPolicy,
+    RandomPolicy,
+    Table,
+    ThreeAugmentPolicy,
+)
 from trickbag.data.policies.policy_file import PolicyFile
 from trickbag.errors import DoesNotApply, UserError
 from trickbag.optim.losses import BinaryCrossEntropy, CrossEntropy, cross_entropy
@@ -36,6 +42,7 @@ from trickbag.tricks.color_jitter import ColorJitter
 from trickbag.tricks.label_smoothing import LabelSmoothing
 from trickbag.tricks.mixup import Mixup
 from trickbag.tricks.rand_augment import RandAugment
+from trickbag.tricks.three_augment import ThreeAugment
 from trickbag.tricks.trick import Batch, Trick
 from trickbag.tricks.trivial_augment import TrivialAugment
 
@@ -60,7 +67,9 @@ def policy_of(trick: Trick) -> Any:
 
 
 @pytest.mark.parametrize(
-    "trick", [AutoAugment(), RandAugment(), TrivialAugment(), AugMix()], ids=lambda t: t.name
+    "trick",
+    [AutoAugment(), RandAugment(), TrivialAugment(), ThreeAugment(), AugMix()],
+    ids=lambda t: t.name,
 )
 def test_a_policy_of_the_recipe_is_not_replaced(trick: Trick) -> None:
     with pytest.raises(
@@ -71,6 +80,10 @@ def test_a_policy_of_the_recipe_is_not_replaced(trick: Trick) -> None:
 
 
 def test_hooks_set_the_policy() -> None:
+    assert policy_of(
+        RandAugment(version="timm", magnitude=7, bins=11, prob=0.5, magnitude_std=0.5)
+    ) == RandomPolicy(magnitude=7, bins=11, ranges="increasing", prob=0.5, magnitude_std=0.5)
+    assert policy_of(ThreeAugment(radius=3.0)) == ThreeAugmentPolicy(radius=3.0)
     assert policy_of(AutoAugment(table="svhn", fill=7)) == LearnedPolicy(
         table=TABLES["svhn"], fill=7
     )

@@ -213,7 +213,7 @@ def _require_fit(trained: Trained, kind: str) -> None:
     if kind in OF_CROPS and trained.preprocessing.packed:
         raise UserError(
             f"the evaluation {kind} needs one crop of each image, and this average has others",
-            "give runs of one preprocessing; of --tta only flip has one crop",
+            "give runs of one preprocessing; of --tta only flip and dihedral have one crop",
         )
 
 

@@ -156,6 +156,10 @@ def _plan_lines(plan: Plan | None, dataset: Dataset | None) -> Iterator[str]:
     left_out = f"{len(dataset.errors)} files left out"
     yield f"#   images: {parts}; {len(dataset.classes)} classes; {left_out}"
     mirrored = "" if plan.data.flip_prob > 0 else ", never mirrored"
+    if plan.data.vertical_flip_prob > 0:
+        mirrored += ", flipped top to bottom"
+    if plan.data.quarter_turns:
+        mirrored += ", turned by quarters"
     yield f"#   image size: {size_text(plan.image_size)} px{mirrored}"
     prepared = Preprocessing.for_evaluation(plan.data, plan.image_size)
     mean, std = (", ".join(f"{x:.2f}" for x in values) for values in (prepared.mean, prepared.std))

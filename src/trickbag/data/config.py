@@ -149,12 +149,16 @@ class DataConfig(Settings):
       with its borders. crop_ratio: the range of its aspect ratio, width / height, as a multiple of
       that of image_size; with `squash` as a multiple of that of the image. flip_prob: the
       probability that a crop is mirrored, if the source allows it.
+    - vertical_flip_prob: the probability that an image is flipped top to bottom. quarter_turns: it
+      is turned by 0, 90, 180 or 270 degrees, each equally often. Boxes and masks follow.
     - mask_scale: of images with masks, the range of a random factor of their size: 1 is the size at
       which the whole image fits into image_size. It takes the place of crop_area and crop_ratio.
     - policy: random changes of a crop's pixels, before it is mirrored. views: if above 0, the crop
       itself stays, and this many changed views come beside it, for a loss that compares them.
     - class_power: each class gets its number of images to this power as its share of an epoch. 1:
       every image once. 0: every class equally often.
+    - augmentation_repeats: how often an epoch has each of its images, each time with a crop and
+      changes of its own. It has so many fewer images: as many samples as before.
     - repeat_epochs: None draws new crops in every epoch, and mirrors by batch. A number n draws
       both by image, and epoch e repeats those of epoch `e mod n`, so that what was computed for
       them once can be used again.
@@ -179,6 +183,7 @@ class DataConfig(Settings):
     """
 
     introduced_later: ClassVar[tuple[str, ...]] = (
+        "augmentation_repeats",
         "channels",
         "duplicates",
         "fold",
@@ -199,9 +204,11 @@ class DataConfig(Settings):
         "outside",
         "parts",
         "pixel_range",
+        "quarter_turns",
         "resize",
         "streaming",
         "val_source",
+        "vertical_flip_prob",
         "worker_kind",
     )
 
@@ -218,6 +225,8 @@ class DataConfig(Settings):
     crop_ratio: tuple[Annotated[float, Ratio], Annotated[float, Ratio]] = (0.75, 4 / 3)
     mask_scale: tuple[Annotated[float, MaskScale], Annotated[float, MaskScale]] = (0.5, 2.0)
     flip_prob: Annotated[float, Fraction] = 0.5
+    vertical_flip_prob: Annotated[float, Fraction] = 0.0
+    quarter_turns: bool = False
     policy: Policy | None = None
     views: Annotated[int, Between(0, MAX_COUNT)] = 0
     repeat_epochs: Annotated[int, AtLeast(1, MAX_EPOCHS)] | None = None
@@ -234,6 +243,7 @@ class DataConfig(Settings):
     inner_folds: Annotated[int, Between(2, MAX_FOLDS)] | None = None
     inner_fold: Annotated[int, AtLeast(0, MAX_FOLDS - 1)] = 0
     class_power: Annotated[float, Fraction] = 1.0
+    augmentation_repeats: Annotated[int, Between(1, MAX_COUNT)] = 1
     multi_label: bool = False
     label_separator: str | None = None
     merge_labels: bool = False
@@ -307,6 +317,8 @@ class DataConfig(Settings):
                 "once in an epoch, in the order of the shards",
                 "leave one of them out (balanced_sampling, data.streaming)",
             )
+        if self.augmentation_repeats > 1:
+            _check_repeats(self)
         if self.streaming and self.duplicates == "drop":
             raise UserError(
                 "data.duplicates = drop reads all images before the training, which data.streaming "
@@ -334,6 +346,22 @@ class DataConfig(Settings):
         if not self.pixel_range:
             return False
         return not isinstance(self.pixel_range[0], tuple)
+
+
+def _check_repeats(data: DataConfig) -> None:
+    """Raise UserError for data whose images cannot come several times in an epoch."""
+    repeats = f"data.augmentation_repeats = {data.augmentation_repeats}"
+    if data.streaming:
+        raise UserError(
+            f"{repeats}: with data.streaming every image comes once in an epoch, in the order of "
+            "the shards",
+            "leave one of them out (repeated_augmentation, data.streaming)",
+        )
+    if data.repeat_epochs is not None:
+        raise UserError(
+            f"{repeats}: with data.repeat_epochs all copies of an image have the same crop",
+            "leave one of them out (repeated_augmentation, distillation:view=replay)",
+        )
 
 
 def _check_fold(name: str, fold: int, folds: int | None) -> None:

@@ -22,7 +22,7 @@ from trickbag.data.loading.position import CENTRE, Position
 from trickbag.data.loading.preprocess import Preprocessing
 from trickbag.errors import Note, UserError
 from trickbag.evaluate.trained import Trained
-from trickbag.evaluate.views import Crop, views_of
+from trickbag.evaluate.views import Crop, EvalView, views_of
 from trickbag.models.config import TimmConfig
 from trickbag.models.mismatch import some
 from trickbag.models.timm.network import fixes_image_size
@@ -91,13 +91,13 @@ _FIELDS = tuple(field.name for field in fields(Preprocessing))
 class _Member:
     """A network of an average: the places of its views among the crops, and of the classes.
 
-    views: (place of the crop, whether it is mirrored). order: for each class of the average its
+    views: the place of each view's crop, and the view. order: for each class of the average its
     place in the network's classes; None where they are the same. weight: that of its probabilities
     in a weighted average, else None.
     """
 
     trained: Trained
-    views: tuple[tuple[int, bool], ...]
+    views: tuple[tuple[int, EvalView], ...]
     order: tuple[int, ...] | None
     weight: float | None = None
 
@@ -131,8 +131,8 @@ class AveragedNetwork(nn.Module):
         crops = [images] if self.crops is None else self.crops.unpacked(images)
         total = None
         for member in self.members:
-            for place, flip in member.views:
-                logits_NK = _logits(member, crops[place].flip(-1) if flip else crops[place])
+            for place, view in member.views:
+                logits_NK = _logits(member, view.of(crops[place]))
                 parts = _log_probabilities(logits_NK, multi_label=self.multi_label)
                 if member.log_weight is not None:
                     parts = parts + member.log_weight
@@ -190,7 +190,7 @@ def averaged(
     members = [
         _Member(
             trained=each,
-            views=tuple((place[view.crop], view.flip) for view in of_one),
+            views=tuple((place[view.crop], view) for view in of_one),
             order=_order(first, each),
             weight=share,
         )

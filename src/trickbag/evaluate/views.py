@@ -1,4 +1,4 @@
-"""Views of an image for test-time augmentation: another size, another crop, or its mirror image.
+"""Views of an image for test-time augmentation: another size or crop, mirrored, or turned.
 
 The probabilities of an image are the mean of those of its views.
 """
@@ -15,6 +15,8 @@ from trickbag.data.size import as_size, height_width, resize_of
 from trickbag.errors import UserError
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from trickbag.data.loading.preprocess import Preprocessing
 
 __all__ = ["SCALES", "TTA", "Crop", "EvalView", "TtaForm", "require_tta", "views_of"]
@@ -48,10 +50,16 @@ class Crop:
 
 @dataclass(frozen=True, kw_only=True)
 class EvalView:
-    """A crop, mirrored left to right if it is to `flip`."""
+    """A crop, mirrored left to right if it is to `flip`, then turned by so many quarter `turns`."""
 
     crop: Crop
     flip: bool = False
+    turns: int = 0
+
+    def of(self, images_NCHW: Tensor) -> Tensor:
+        """Return crops as they are seen."""
+        images = images_NCHW.flip(-1) if self.flip else images_NCHW
+        return images.rot90(self.turns, (-2, -1)) if self.turns else images
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,12 +67,14 @@ class TtaForm:
     """Which views a name of test-time augmentation means.
 
     five_crops: the four corners beside the centre. scales: images of the sizes in `SCALES`. flip:
-    each of these views and its mirror image.
+    each of these views and its mirror image. turns: each of these turned by quarters, by a half
+    alone if it is not square.
     """
 
     five_crops: bool = False
     scales: bool = False
     flip: bool = False
+    turns: bool = False
 
 
 TTA: Mapping[str, TtaForm] = MappingProxyType(
@@ -74,6 +84,7 @@ TTA: Mapping[str, TtaForm] = MappingProxyType(
         "ten-crop": TtaForm(five_crops=True, flip=True),
         "multi-scale": TtaForm(scales=True),
         "flip+multi-scale": TtaForm(scales=True, flip=True),
+        "dihedral": TtaForm(flip=True, turns=True),
     }
 )
 """The views by the name of `--tta`; ten crops are those of Krizhevsky et al. 2012, section 4.1."""
@@ -109,7 +120,18 @@ def views_of(name: str | None, preprocessing: Preprocessing, *, fixed_size: bool
         crops = [Crop(preprocessing=wider, at=at) for at in (*CORNERS, CENTRE)]
     crops = list(dict.fromkeys(crops))
     flips = (False, True) if form.flip else (False,)
-    return [EvalView(crop=crop, flip=flip) for crop in crops for flip in flips]
+    return [
+        EvalView(crop=crop, flip=flip, turns=turns)
+        for crop in crops
+        for flip in flips
+        for turns in (_turns(crop) if form.turns else (0,))
+    ]
+
+
+def _turns(crop: Crop) -> tuple[int, ...]:
+    """Return the quarter turns after which a crop has the same shape."""
+    height, width = height_width(crop.preprocessing.image_size)
+    return (0, 1, 2, 3) if height == width else (0, 2)
 
 
 def _scaled(preprocessing: Preprocessing, factor: float, *, fixed_size: bool) -> Preprocessing:

@@ -6,7 +6,7 @@ import copy
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
-from trickbag.ranges import Between
+from trickbag.ranges import AtLeast, Between
 from trickbag.tricks.trick import Average, NoEffect, Trick
 
 if TYPE_CHECKING:
@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Ema", "MovingAverage", "decay_at", "move_average"]
 
+
+MAX_EVERY = 1_000_000
+"""The most steps between two updates of the average."""
 
 _SMALLEST_DECAY = 2.0**-25
 """Half of the distance from 1 to the next smaller float32: below it 1 - decay is rounded to 1."""
@@ -55,19 +58,25 @@ class MovingAverage:
     `network` holds the average: a copy on the same device, in evaluation mode, without gradients.
     """
 
-    def __init__(self, network: nn.Module, decay: float = 0.999, *, warmup: bool = True) -> None:
-        self.decay, self.warmup = decay, warmup
+    def __init__(
+        self, network: nn.Module, decay: float = 0.999, *, warmup: bool = True, every: int = 1
+    ) -> None:
+        self.decay, self.warmup, self.every = decay, warmup, every
         self.network = copy.deepcopy(network).eval().requires_grad_(False)
         # The optimizer and the layers change these tensors in place, so the lists stay valid.
         self._values = [*network.parameters(), *network.buffers()]
         self._averages = [*self.network.parameters(), *self.network.buffers()]
 
     def update(self, step: int) -> None:
-        """Update the average with the current weights; `step` counts the earlier updates.
+        """Update the average with the current weights after step `step`, counted from 0.
 
-        Does not synchronise with the device.
+        That is done in step 0 and each `every` steps after it. Does not synchronise with the
+        device.
         """
-        move_average(self._averages, self._values, decay_at(step, self.decay, warmup=self.warmup))
+        updates, rest = divmod(step, self.every)
+        if rest == 0:
+            decay = decay_at(updates, self.decay, warmup=self.warmup)
+            move_average(self._averages, self._values, decay)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,7 +84,7 @@ class Ema(Trick):
     """Evaluate and keep the exponential moving average of the weights, not the last weights.
 
     `decay` is the weight of the old average in each update; with `warmup` it rises from 0.1 to that
-    value.
+    value. The average is updated each `every` steps.
     """
 
     name: ClassVar[str] = "ema"
@@ -84,11 +93,14 @@ class Ema(Trick):
         "Szegedy et al. 2015, arXiv 1512.00567, section 8; Tan & Le 2019, arXiv 1905.11946"
     )
 
+    introduced_later: ClassVar[tuple[str, ...]] = ("every",)
+
     decay: Annotated[float, Between(0, 1, open_low=True, open_high=True)] = 0.999
     warmup: bool = True
+    every: Annotated[int, AtLeast(1, MAX_EVERY)] = 1
 
     def average(self, network: nn.Module) -> Average:
         """Return the moving average of the network."""
         if self.decay < _SMALLEST_DECAY:
             raise NoEffect(f"with decay = {self.decay:g} the average is the weights themselves")
-        return MovingAverage(network, self.decay, warmup=self.warmup)
+        return MovingAverage(network, self.decay, warmup=self.warmup, every=self.every)

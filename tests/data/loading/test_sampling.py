@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -14,11 +16,16 @@ from trickbag.data.config import DataConfig
 from trickbag.data.loading.crops import random_crop_box
 from trickbag.data.loading.loader import Loader
 from trickbag.data.loading.preprocess import Preprocessing
-from trickbag.data.loading.sampling import balanced_order, earlier_occurrences
+from trickbag.data.loading.sampling import (
+    balanced_order,
+    earlier_occurrences,
+    repeated_order,
+)
 from trickbag.data.source import ArrayPart
-from trickbag.errors import UserError
+from trickbag.errors import DoesNotApply, UserError
 from trickbag.streams import stream
 from trickbag.tricks.balanced_sampling import BalancedSampling
+from trickbag.tricks.repeated_augmentation import RepeatedAugmentation
 from trickbag.tricks.trick import NoEffect
 
 LABELS = np.repeat(np.array([0, 1, 3], np.int64), [90, 9, 1])  # no image of class 2
@@ -146,3 +153,111 @@ def test_an_epoch_of_another_size_and_crop() -> None:
     row = int(batch.index[0])
     box = random_crop_box(stream(7, "crop", 0, row), 20, 20, small.crop_area, small.crop_ratio)
     np.testing.assert_array_equal(batch.images[0].numpy(), crop_resize(part.read(row), box, 8))
+
+
+@given(st.integers(1, 60), st.integers(2, 7), st.integers(1, 20))
+def test_an_epoch_repeats_its_first_images(n: int, repeats: int, batch_size: int) -> None:
+    order = np.random.default_rng(n).permutation(n)
+    repeated = repeated_order(order, repeats, batch_size)
+    # As many samples as before, of the first images of the order, each so many times.
+    expected = np.repeat(order, repeats)[:n]
+    assert sorted(repeated.tolist()) == sorted(expected.tolist())
+    # Each batch has those that stand in its place, its copies as far apart as it allows.
+    for start in range(0, n, batch_size):
+        batch = repeated[start : start + batch_size]
+        assert sorted(batch.tolist()) == sorted(expected[start : start + batch_size].tolist())
+    if batch_size % repeats == 0:
+        blocks = repeated[: n // batch_size * batch_size].reshape(
+            -1, repeats, batch_size // repeats
+        )
+        assert (blocks == blocks[:, :1]).all()
+
+
+def test_an_epoch_has_the_images_that_timms_sampler_has() -> None:
+    from timm.data.distributed_sampler import RepeatAugSampler
+
+    images = list(range(4 * 256))
+    epochs = []
+    for rank in range(4):
+        sampler = RepeatAugSampler(images, num_replicas=4, rank=rank, num_repeats=3)
+        sampler.set_epoch(5)
+        epochs.append(list(sampler))
+    generator = torch.Generator()
+    generator.manual_seed(5)
+    order = torch.randperm(len(images), generator=generator).numpy()
+    ours = repeated_order(order, 3, 64)
+    # timm's ranks each take every fourth sample: the batch of all has these.
+    timms = np.stack([np.array(epoch) for epoch in epochs], axis=1).reshape(-1)
+    assert len(ours) == len(timms) == len(images)
+    for start in range(0, len(images), 64):
+        batch = slice(start, start + 64)
+        assert sorted(ours[batch].tolist()) == sorted(timms[batch].tolist())
+    assert len(set(ours.tolist())) == -(-len(images) // 3)
+
+
+REPEATED = DataConfig(source="unused", augmentation_repeats=3)
+
+
+def repeated_loader(data: DataConfig = REPEATED, **options: Any) -> Loader:
+    images = np.stack([photo(20, 20, seed) for seed in range(24)])
+    part = ArrayPart.of(images, np.array([0] * 20 + [1] * 4, np.int64), "x")
+    settings = {"batch_size": 12, "seed": 7, "workers": 0, **options}
+    return Loader(part, data, Preprocessing.of(data, 8), train=True, **settings)
+
+
+def test_a_batch_has_three_crops_of_each_image() -> None:
+    batches = list(repeated_loader().epoch(1))
+    assert [len(batch.index) for batch in batches] == [12, 12]
+    for batch in batches:
+        copies = batch.index.reshape(3, 4)
+        assert (copies == copies[:1]).all()
+        assert len(set(copies[0].tolist())) == 4
+        assert len({image.numpy().tobytes() for image in batch.images}) == 12
+    assert not set(batches[0].index.tolist()) & set(batches[1].index.tolist())
+    # The images are the first of the epoch's order without repeats, other ones in another epoch.
+    plain = torch.cat([b.index for b in repeated_loader(DataConfig(source="unused")).epoch(1)])
+    assert {*plain[:8].tolist()} == {int(i) for batch in batches for i in batch.index}
+    other = torch.cat([batch.index for batch in repeated_loader().epoch(2)])
+    assert {*other.tolist()} != {*plain[:8].tolist()}
+
+
+def test_neither_processes_nor_workers_nor_a_resume_change_repeated_images() -> None:
+    first, second = repeated_loader().epoch(1)
+    (resumed,) = repeated_loader().epoch(1, 1)
+    with repeated_loader(workers=2) as loader:
+        (_, by_workers) = loader.epoch(1)
+    halves = [list(repeated_loader(share=(rank, 2)).epoch(1))[1] for rank in (0, 1)]
+    for field in range(len(second)):
+        assert torch.equal(resumed[field], second[field])
+        assert torch.equal(by_workers[field], second[field])
+        assert torch.equal(torch.cat([half[field] for half in halves]), second[field])
+    # Three processes have different images each.
+    shares = [next(repeated_loader(share=(rank, 3)).epoch(1)).index.tolist() for rank in range(3)]
+    assert all(len(set(share)) == 4 for share in shares)
+    assert sorted(row for share in shares for row in share) == sorted(first.index.tolist())
+
+
+def test_classes_are_balanced_among_repeated_images() -> None:
+    data = DataConfig(source="unused", augmentation_repeats=3, class_power=0.0)
+    rare = 0
+    for epoch in range(20):
+        for batch in repeated_loader(data).epoch(epoch):
+            # Crops of 8 px can be equal by chance.
+            assert len({image.numpy().tobytes() for image in batch.images}) > 9
+            rare += int((batch.labels == 1).sum())
+    assert rare / (20 * 24) == pytest.approx(0.5, abs=0.06)
+
+
+@pytest.mark.parametrize("other", [{"streaming": True}, {"repeat_epochs": 2}])
+def test_what_cannot_repeat_images_is_refused(other: dict[str, int]) -> None:
+    with pytest.raises(UserError, match=r"data.augmentation_repeats = 3: .* leave one of them out"):
+        DataConfig(source="wds:x", augmentation_repeats=3, **other)  # type: ignore[arg-type]
+
+
+def test_the_trick_sets_the_repeats() -> None:
+    data = RepeatedAugmentation(times=4).data(DataConfig())
+    assert data.augmentation_repeats == 4
+    with pytest.raises(NoEffect, match=r"data.augmentation_repeats is already 4"):
+        RepeatedAugmentation(times=4).data(data)
+    with pytest.raises(DoesNotApply, match=r"with data\.streaming each comes once"):
+        RepeatedAugmentation().data(DataConfig(source="wds:x", streaming=True))

@@ -25,6 +25,7 @@ from trickbag.data.policies.policies import (
     MixedPolicy,
     Policy,
     RandomPolicy,
+    ThreeAugmentPolicy,
     mix_chains,
 )
 from trickbag.errors import UserError
@@ -43,6 +44,8 @@ POLICIES = [
     RandomPolicy(),
     RandomPolicy(count=1, magnitude=None, ranges="wide"),
     MixedPolicy(),
+    RandomPolicy(magnitude=7, bins=11, ranges="increasing", prob=0.5, magnitude_std=0.5),
+    ThreeAugmentPolicy(),
     MixedPolicy(depth=2, every_operation=True, width=1),
 ]
 
@@ -208,6 +211,95 @@ def test_mixtures_weigh_image_and_chains_as_drawn(monkeypatch: pytest.MonkeyPatc
     assert left.std() == pytest.approx(1 / 12**0.5, abs=0.01)
 
 
+TIMM = (
+    *(("AutoContrast", "auto_contrast"), ("Equalize", "equalize"), ("Invert", "invert")),
+    *(("Rotate", "rotate"), ("PosterizeIncreasing", "posterize")),
+    *(("SolarizeIncreasing", "solarize"), ("SolarizeAdd", "solarize_add")),
+    *(("ColorIncreasing", "color"), ("ContrastIncreasing", "contrast")),
+    *(("BrightnessIncreasing", "brightness"), ("SharpnessIncreasing", "sharpness")),
+    *(("ShearX", "shear_x"), ("ShearY", "shear_y")),
+    *(("TranslateXRel", "translate_x"), ("TranslateYRel", "translate_y")),
+)
+"""timm's operations that become stronger with the magnitude, and their names here."""
+
+
+@pytest.mark.parametrize(("timm_name", "name"), TIMM)
+@pytest.mark.parametrize("magnitude", [0.0, 3.3, 7.0, 9.9])
+def test_increasing_magnitudes_are_timms(
+    timm_name: str, name: Any, magnitude: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import timm.data.auto_augment as timms
+
+    hparams = {"img_mean": (128, 128, 128), "interpolation": Image.Resampling.BILINEAR}
+    operation = timms.AugmentOp(timm_name, prob=1.0, magnitude=magnitude, hparams=hparams)
+    for negative in (False, True):
+        sign = -1 if negative else 1
+        monkeypatch.setattr(timms, "_randomly_negate", lambda value, sign=sign: sign * value)
+        value = argument(name, "increasing", magnitude / 10, negative, IMAGE.size)
+        ours = np.asarray(operations.operate(IMAGE, name, value, 128, "bilinear"), np.int64)
+        other = argument(name, "increasing", magnitude / 10, not negative, IMAGE.size)
+        turned = np.asarray(operations.operate(IMAGE, name, other, 128, "bilinear"), np.int64)
+        expected = np.asarray(operation(IMAGE), np.int64)
+        # Signs of shears, translations and rotations may mean the other direction.
+        assert min(np.abs(ours - expected).max(), np.abs(turned - expected).max()) <= 1
+
+
+def test_the_operations_that_become_stronger_are_timms(monkeypatch: pytest.MonkeyPatch) -> None:
+    from timm.data.auto_augment import _RAND_INCREASING_TRANSFORMS
+
+    assert sorted(_RAND_INCREASING_TRANSFORMS) == sorted(name for name, _ in TIMM)
+    rng, recorded = np.random.default_rng(0), Recorded(monkeypatch)
+    policy = RandomPolicy(magnitude=7, bins=11, ranges="increasing", prob=0.5, magnitude_std=0.5)
+    for _ in range(3000):
+        policy(IMAGE, rng)
+    # Each of two is done with a probability of a half.
+    assert len(recorded.calls) / 6000 == pytest.approx(0.5, abs=0.025)
+    counts = shares([name for name, _ in recorded.calls])
+    assert set(counts) == {name for _, name in TIMM}
+    assert all(share == pytest.approx(1 / 15, abs=0.017) for share in counts.values())
+    magnitudes = np.array([abs(v) / 3 for name, v in recorded.calls if name == "rotate"])
+    assert magnitudes.mean() == pytest.approx(7, abs=0.15)
+    assert magnitudes.std() == pytest.approx(0.5, abs=0.1)
+    high = RandomPolicy(magnitude=10, bins=11, ranges="increasing", magnitude_std=3.0)
+    recorded.calls.clear()
+    for _ in range(500):
+        high(IMAGE, rng)
+    angles = [abs(value) for name, value in recorded.calls if name == "rotate"]
+    assert max(angles) == 30
+
+
+def test_three_augment_is_that_of_the_papers_code() -> None:
+    from PIL import ImageFilter, ImageOps
+    from torchvision.transforms import Grayscale
+    from torchvision.transforms.functional import (
+        adjust_brightness,
+        adjust_contrast,
+        adjust_saturation,
+    )
+
+    adjust = (adjust_brightness, adjust_contrast, adjust_saturation)
+    kinds: Counter[int] = Counter()
+    for row in range(200):
+        rng = stream(0, "policy", 0, row)
+        choice, share = rng.random(2).tolist()
+        factors, order = rng.uniform(0.7, 1.3, 3), rng.permutation(3)
+        kinds[int(3 * choice)] += 1
+        if row < 40:
+            expected = (
+                Grayscale(3)(IMAGE),
+                ImageOps.solarize(IMAGE),
+                IMAGE.filter(ImageFilter.GaussianBlur(0.1 + 1.9 * share)),
+            )[int(3 * choice)]
+            for place in order:
+                expected = adjust[place](expected, factors[place])
+            ours = ThreeAugmentPolicy()(IMAGE, stream(0, "policy", 0, row))
+            assert ours.tobytes() == expected.tobytes()
+    assert all(count / 200 == pytest.approx(1 / 3, abs=0.1) for count in kinds.values())
+    still = ThreeAugmentPolicy(color_jitter=0.0)
+    images = {still(IMAGE, stream(0, "policy", 0, row)).tobytes() for row in range(40)}
+    assert {Grayscale(3)(IMAGE).tobytes(), ImageOps.solarize(IMAGE).tobytes()} < images
+
+
 @settings(deadline=None, max_examples=40)
 @given(
     policy=st.sampled_from([*POLICIES, MixedPolicy(severity=10, every_operation=True)]),
@@ -270,7 +362,7 @@ def test_policies_from_text() -> None:
         match=r"data\.policy\.table\[0\]\[1\] = .*: must be 3 values: one of identity.*; a number",
     ):
         parse_fields(DataConfig, "policy=learned:table=[[[rotate, 0.7, 2], [color, 1]]]", "data")
-    with pytest.raises(UserError, match="must be one of learned, mixed, random"):
+    with pytest.raises(UserError, match="must be one of learned, mixed, random, three_augment"):
         parse_fields(DataConfig, "policy=rand", "data")
     with pytest.raises(UserError):
         parse_fields(DataConfig, "policy=learned:table=rotate", "data")

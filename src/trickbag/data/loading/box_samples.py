@@ -20,6 +20,7 @@ from trickbag.data.loading.box_transforms import (
     visible,
 )
 from trickbag.data.loading.letterbox import border_colour
+from trickbag.data.loading.orientation import draw_orientation
 from trickbag.data.loading.raw_batch import BatchRequest, LoadedBatch, RawBatch
 from trickbag.streams import stream
 
@@ -81,10 +82,10 @@ class Canvas(NamedTuple):
 class BoxSamples:
     """Loads images with boxes on a canvas: a pure function of a request, in any process.
 
-    Training images are cut (`data.crop_area`), scaled (`resized_size`) and mirrored
-    (`data.flip_prob`), and objects that are less than a pixel then are left out; in evaluation
-    images are scaled only, and all objects stay. What is drawn for an image depends on seed, epoch,
-    row and occurrence alone.
+    Training images are flipped and turned (`draw_orientation`), cut (`data.crop_area`), scaled
+    (`resized_size`) and mirrored (`data.flip_prob`), and objects that are less than a pixel then
+    are left out; in evaluation images are scaled only, and all objects stay. What is drawn for an
+    image depends on seed, epoch, row and occurrence alone.
     """
 
     def __init__(self, part: Part, preprocessing: Preprocessing, *, train: bool, seed: int) -> None:
@@ -124,6 +125,9 @@ class BoxSamples:
         data, size = request.data, image.shape[:2]
         epoch = request.epoch % data.repeat_epochs if data.repeat_epochs else request.epoch
         suffix = f" {occurrence}" if occurrence and not data.repeat_epochs else ""
+        orientation = draw_orientation(data, self.seed, epoch, row, suffix)
+        image = orientation.of(image)
+        objects = orientation.of_objects(objects, size[0], size[1])
         rng = stream(self.seed, f"crop{suffix}", epoch, row)
         image, objects = random_box_crop(image, objects, rng, data)
         image, objects = _resize(image, objects, self._size(data), self.preprocessing)

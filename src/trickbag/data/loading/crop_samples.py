@@ -14,6 +14,7 @@ from torch import Tensor
 from trickbag.data.config import INTERPOLATION
 from trickbag.data.decoding.decode import DecodeError
 from trickbag.data.loading.crops import TrainingCrop, as_picture, draw_crop, planes
+from trickbag.data.loading.orientation import draw_orientation
 from trickbag.data.loading.raw_batch import BatchRequest, LoadedBatch, RawBatch
 from trickbag.data.size import height_width
 from trickbag.streams import stream
@@ -107,17 +108,18 @@ class CropSamples:
         crop_epoch = request.epoch % data.repeat_epochs if data.repeat_epochs else request.epoch
         # Crops that repeat can have stored teacher logits, one row per image and epoch: all
         # occurrences of an image in an epoch then have the same crop.
-        purpose = f"crop {occurrence}" if occurrence and not repeated else "crop"
-        size = self._size(request)
+        suffix = f" {occurrence}" if occurrence and not repeated else ""
+        orientation = draw_orientation(data, self.seed, crop_epoch, row, suffix)
+        size = orientation.size_before(self._size(request))
 
         def draw(height: int, width: int) -> TrainingCrop:
-            rng = stream(self.seed, purpose, crop_epoch, row)
+            rng = stream(self.seed, f"crop{suffix}", crop_epoch, row)
             return draw_crop(height, width, rng, data, size)
 
         drawn, box_HWC = part.read_box(row, draw, verified=decoded)
         interpolation = data.interpolation or INTERPOLATION
         crop = drawn.of(box_HWC, size, self.preprocessing.mean, interpolation)
-        pixels = self._apply_policy(crop, request, row, occurrence)
+        pixels = orientation.of(self._apply_policy(crop, request, row, occurrence), (-2, -1))
         # Without repetition, crops are mirrored on the device, by numbers drawn for the batch.
         if repeated and stream(self.seed, "flip", crop_epoch, row).random() < data.flip_prob:
             return pixels[..., ::-1]

@@ -16,7 +16,7 @@ from trickbag.data.cores import usable_cores
 from trickbag.data.loading.crop_samples import CropSamples
 from trickbag.data.loading.pool import LoaderPool
 from trickbag.data.loading.raw_batch import BatchRequest, LoadedBatch, RawBatch
-from trickbag.data.loading.sampling import balanced_order, earlier_occurrences
+from trickbag.data.loading.sampling import balanced_order, earlier_occurrences, repeated_order
 from trickbag.data.loading.streamed_order import StreamedOrder, part_order, streamed_order
 from trickbag.data.loading.worker_kind import worker_kind
 from trickbag.streams import stream
@@ -109,7 +109,8 @@ class Loader:
 
     Training (`train`): each epoch has a permutation of its own, crops are random, and a partial
     last batch is dropped; a part smaller than `batch_size` is one batch. If `data.class_power` is
-    not 1, images of rare classes come several times. With `in_order` the crops are those of
+    not 1, images of rare classes come several times; with `data.augmentation_repeats` a part of the
+    images comes several times (`repeated_order`). With `in_order` the crops are those of
     training, the order and the batches those of evaluation.
 
     Images that are streamed have the order of `streamed_order`, and their bytes are read ahead by
@@ -279,9 +280,16 @@ class Loader:
             rows = self._streamed_order(epoch, repeat).rows
             return rows, np.full(len(rows), repeat)
         n, rng = len(self.part), stream(self.seed, "order", epoch, repeat)
-        if data.class_power == 1:
+        is_balanced = data.class_power != 1
+        if not is_balanced and data.augmentation_repeats == 1:
             return rng.permutation(n).astype(np.int64), np.full(n, repeat)
-        rows = balanced_order(self.part.labels, data.class_power, rng)
+        rows = (
+            balanced_order(self.part.labels, data.class_power, rng)
+            if is_balanced
+            else rng.permutation(n).astype(np.int64)
+        )
+        if data.augmentation_repeats > 1:
+            rows = repeated_order(rows, data.augmentation_repeats, self.batch_size)
         # Interleaved, so that no two occurrences of an image have the same number: each number
         # means a crop of its own.
         return rows, repeat + self.repeats * earlier_occurrences(rows)

@@ -22,6 +22,7 @@ from trickbag.data.loading.mask_transforms import (
     random_mirror,
     random_view,
 )
+from trickbag.data.loading.orientation import draw_orientation
 from trickbag.data.loading.raw_batch import BatchRequest, LoadedBatch, RawBatch
 from trickbag.data.size import height_width
 from trickbag.metrics.segmentation import IGNORED
@@ -58,11 +59,11 @@ class MaskSamples:
     Labels are classes, uint8 (N, H, W), IGNORED where a pixel has none. Extents are (N, 4) int64,
     see `MaskSample`.
 
-    Training images are scaled and cut out at random (`data.mask_scale`, `random_view`) and mirrored
-    (`data.flip_prob`), and so are their masks. In evaluation an image is scaled as a whole to fit
-    the canvas, and its mask stays at the size of the file, at the top left of a canvas for the
-    largest of the batch: predictions are scaled to it. What is drawn for an image depends on seed,
-    epoch, row and occurrence alone.
+    Training images are flipped and turned (`draw_orientation`), scaled and cut out at random
+    (`data.mask_scale`, `random_view`) and mirrored (`data.flip_prob`), and so are their masks. In
+    evaluation an image is scaled as a whole to fit the canvas, and its mask stays at the size of
+    the file, at the top left of a canvas for the largest of the batch: predictions are scaled to
+    it. What is drawn for an image depends on seed, epoch, row and occurrence alone.
     """
 
     def __init__(self, part: Part, preprocessing: Preprocessing, *, train: bool, seed: int) -> None:
@@ -122,9 +123,11 @@ class MaskSamples:
         data = request.data
         epoch = request.epoch % data.repeat_epochs if data.repeat_epochs else request.epoch
         suffix = f" {occurrence}" if occurrence and not data.repeat_epochs else ""
-        rng = stream(self.seed, f"crop{suffix}", epoch, row)
         rows, columns = mask.shape
-        seen = random_view(rows, columns, size, rng, data.mask_scale)
+        orientation = draw_orientation(data, self.seed, epoch, row, suffix)
+        image, mask = orientation.of(image), orientation.of(mask)
+        rng = stream(self.seed, f"crop{suffix}", epoch, row)
+        seen = random_view(mask.shape[0], mask.shape[1], size, rng, data.mask_scale)
         image = image_view(image, seen, self.preprocessing.interpolation)
         mask = mask_view(mask, seen)
         rng = stream(self.seed, f"flip{suffix}", epoch, row)

@@ -14,7 +14,7 @@ from trickbag.errors import UserError
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["balanced_order", "earlier_occurrences", "require_one_class"]
+__all__ = ["balanced_order", "earlier_occurrences", "repeated_order", "require_one_class"]
 
 
 def balanced_order(
@@ -54,6 +54,23 @@ def require_one_class(labels_N: NDArray[np.int64], power: float) -> None:
             "balance by",
             "set it to 1 (--without balanced_sampling)",
         )
+
+
+def repeated_order(order_N: NDArray[np.int64], repeats: int, batch_size: int) -> NDArray[np.int64]:
+    """Return an order as long as `order_N` in which each of its first rows comes `repeats` times.
+
+    These are the first ceil(N / repeats) rows. The copies of an image stand in one batch, or in two
+    batches that follow each other. In a batch the copies of all its images are blocks behind each
+    other, so that processes that share the batch, and its micro-batches, have different images.
+
+    Source: Berman et al. 2019 (arXiv 1902.05509), section 3.2, for the number of images of an
+    epoch; the blocks take the place of timm's `RepeatAugSampler`, whose copies go to different
+    processes.
+    """
+    n = len(order_N)
+    rows = np.repeat(order_N[: -(-n // repeats)], repeats)[:n]
+    place = np.arange(n)
+    return rows[np.lexsort((place, place % repeats, place // batch_size))]
 
 
 def earlier_occurrences(order_N: NDArray[np.int64]) -> NDArray[np.int64]:

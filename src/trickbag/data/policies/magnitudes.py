@@ -38,11 +38,12 @@ Operation = Literal[
 Interpolation = Literal["nearest", "bilinear"]
 """How values between pixels are computed when an image is rotated, sheared or translated."""
 
-Ranges = Literal["standard", "wide", "assemble", "augmix"]
+Ranges = Literal["standard", "wide", "assemble", "augmix", "increasing"]
 """Whose ranges are used.
 
 standard: torchvision's AutoAugment and RandAugment. wide: torchvision's TrivialAugment. assemble:
-the code of Assemble-ResNet. augmix: the code of AugMix.
+the code of Assemble-ResNet. augmix: the code of AugMix. increasing: timm's RandAugment whose
+operations all become stronger with the magnitude (`inc1`).
 """
 
 
@@ -132,6 +133,14 @@ RANGES: Mapping[Ranges, Mapping[Operation, Span]] = MappingProxyType(
             posterize=Span(4, 0, rounding="towards_zero"),
             solarize=Span(256, 0, rounding="towards_zero"),
         ),
+        "increasing": _ranges(
+            shear=0.3,
+            shift=Span(0, 0.45, signed=True, of_side=True),
+            angle=Span(0, 30, signed=True),
+            enhance=Span(0, 0.9, signed=True, centre=1),
+            posterize=Span(4, 0, rounding="towards_zero"),
+            solarize=Span(256, 0, rounding="towards_zero"),
+        ),
     }
 )
 """The range of each operation's argument.
@@ -142,7 +151,7 @@ the first level that is inverted, solarize_add levels, cutout pixels.
 """
 
 LEVELS: Mapping[Ranges, int] = MappingProxyType(
-    {"standard": 9, "wide": 9, "assemble": 10, "augmix": 10}
+    {"standard": 9, "wide": 9, "assemble": 10, "augmix": 10, "increasing": 10}
 )
 """The magnitude, in a policy's table, that means the full range."""
 

@@ -7,14 +7,14 @@ import math
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from PIL import Image, ImageEnhance, ImageOps
+from PIL import Image, ImageEnhance, ImageFilter, ImageOps
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from trickbag.data.policies.magnitudes import Interpolation, Operation
 
-__all__ = ["operate"]
+__all__ = ["blur", "grey", "operate"]
 
 _GREY = 128
 _RESAMPLING = {"nearest": Image.Resampling.NEAREST, "bilinear": Image.Resampling.BILINEAR}
@@ -45,6 +45,16 @@ def operate(
     return image.transform(
         image.size, Image.Transform.AFFINE, _AFFINE[operation](value), resample, fillcolor=colour
     )
+
+
+def grey(image: Image.Image) -> Image.Image:
+    """Return an RGB image whose channels are its grey, 0.299 R + 0.587 G + 0.114 B."""
+    return image.convert("L").convert("RGB")
+
+
+def blur(image: Image.Image, radius: float) -> Image.Image:
+    """Return an image blurred by a Gaussian with the standard deviation `radius`, in pixels."""
+    return image.filter(ImageFilter.GaussianBlur(radius))
 
 
 def _cutout(image: Image.Image, side: int, place: tuple[float, float]) -> Image.Image:

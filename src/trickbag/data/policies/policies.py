@@ -34,6 +34,7 @@ __all__ = [
     "RandomPolicy",
     "Step",
     "Table",
+    "ThreeAugmentPolicy",
     "check_table",
     "mix_chains",
 ]
@@ -55,6 +56,13 @@ MAX_COUNT = 100
 No image stays recognisable after so many: a larger number is a slip.
 """
 
+MAX_RADIUS = 100.0
+"""The largest standard deviation of a blur, in pixels."""
+
+_SMALLEST_RADIUS = 0.1
+_SOLARIZED_FROM = 128
+_JITTERED: tuple[Operation, ...] = ("brightness", "contrast", "color")
+
 _SPACE: tuple[Operation, ...] = (
     "identity",
     "shear_x",
@@ -70,6 +78,24 @@ _SPACE: tuple[Operation, ...] = (
     "solarize",
     "auto_contrast",
     "equalize",
+)
+# As in timm: no identity, which its probability of an operation stands for.
+_INCREASING: tuple[Operation, ...] = (
+    "auto_contrast",
+    "equalize",
+    "invert",
+    "rotate",
+    "posterize",
+    "solarize",
+    "solarize_add",
+    "color",
+    "contrast",
+    "brightness",
+    "sharpness",
+    "shear_x",
+    "shear_y",
+    "translate_x",
+    "translate_y",
 )
 # AugMix is evaluated on ImageNet-C, so it leaves out the operations that resemble its corruptions.
 _UNLIKE_CORRUPTIONS: tuple[Operation, ...] = (
@@ -146,17 +172,22 @@ class RandomPolicy(Settings):
     """Draw `count` of RandAugment's fourteen operations for each image, and do them in sequence.
 
     `magnitude` goes from 0 to `bins` - 1; None draws it for each operation. The sign of a signed
-    argument is drawn.
+    argument is drawn. With `ranges = increasing` the operations are timm's fifteen. An operation is
+    done with the probability `prob`, at a magnitude that is normal with the standard deviation
+    `magnitude_std`, cut off at both ends.
     """
 
     kind: ClassVar[str] = "random"
+    introduced_later: ClassVar[tuple[str, ...]] = ("magnitude_std", "prob")
 
     count: Annotated[int, Between(1, MAX_COUNT)] = 2
     magnitude: Annotated[int, AtLeast(0, MAX_BINS)] | None = 9
     bins: Annotated[int, AtLeast(2, MAX_BINS)] = 31
-    ranges: Literal["standard", "wide"] = "standard"
+    ranges: Literal["standard", "wide", "increasing"] = "standard"
     fill: Grey = 0
     interpolation: Interpolation = "nearest"
+    prob: Annotated[float, Fraction] = 1.0
+    magnitude_std: Annotated[float, AtLeast(0, MAX_BINS)] = 0.0
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -170,9 +201,16 @@ class RandomPolicy(Settings):
         """Return the changed RGB image."""
         from trickbag.data.policies.operations import operate
 
+        space = _INCREASING if self.ranges == "increasing" else _SPACE
         for choice, level, sign in rng.random((self.count, 3)).tolist():
-            operation = _SPACE[int(choice * len(_SPACE))]
-            magnitude = int(level * self.bins) if self.magnitude is None else self.magnitude
+            operation = space[int(choice * len(space))]
+            magnitude = float(int(level * self.bins) if self.magnitude is None else self.magnitude)
+            # Drawn where they count alone: the draws of other policies stay as they were.
+            if self.magnitude_std:
+                magnitude += self.magnitude_std * float(rng.standard_normal())
+                magnitude = min(max(magnitude, 0.0), self.bins - 1.0)
+            if self.prob < 1 and rng.random() >= self.prob:
+                continue
             value = argument(
                 operation, self.ranges, magnitude / (self.bins - 1), sign < 0.5, image.size
             )
@@ -236,5 +274,39 @@ def mix_chains(
     return Image.fromarray((mixed_HW3 + np.float32(0.5)).clip(0, 255).astype(np.uint8))
 
 
-Policy = LearnedPolicy | RandomPolicy | MixedPolicy
+@dataclass(frozen=True, kw_only=True)
+class ThreeAugmentPolicy(Settings):
+    """Make an image grey, solarize it or blur it, one of the three; then change its colours.
+
+    The blur is Gaussian, with a standard deviation uniform from 0.1 to `radius`, in pixels.
+    Brightness, contrast and saturation are scaled by factors uniform from 1 - `color_jitter` to 1 +
+    `color_jitter`, in random order.
+    """
+
+    kind: ClassVar[str] = "three_augment"
+
+    color_jitter: Annotated[float, Fraction] = 0.3
+    radius: Annotated[float, AtLeast(_SMALLEST_RADIUS, MAX_RADIUS)] = 2.0
+
+    def __call__(self, image: Image.Image, rng: np.random.Generator) -> Image.Image:
+        """Return the changed RGB image."""
+        from trickbag.data.policies.operations import blur, grey, operate
+
+        choice, share = rng.random(2).tolist()
+        factors = rng.uniform(1 - self.color_jitter, 1 + self.color_jitter, 3).tolist()
+        order = rng.permutation(3).tolist()
+        radius = _SMALLEST_RADIUS + (self.radius - _SMALLEST_RADIUS) * share
+        if choice < 1 / 3:
+            image = grey(image)
+        elif choice < 2 / 3:
+            image = operate(image, "solarize", _SOLARIZED_FROM)
+        else:
+            image = blur(image, radius)
+        if self.color_jitter:
+            for place in order:
+                image = operate(image, _JITTERED[place], factors[place])
+        return image
+
+
+Policy = LearnedPolicy | RandomPolicy | MixedPolicy | ThreeAugmentPolicy
 """What `data.policy` can be."""

@@ -6,7 +6,8 @@ __all__ = ["VIEW"]
 
 VIEW = (
     *("image_size", "default_size", "size_factor", "crop_area", "crop_ratio", "mask_scale"),
-    *("flip_prob", "policy", "views", "repeat_epochs", "class_power"),
+    *("flip_prob", "vertical_flip_prob", "quarter_turns", "policy", "views", "repeat_epochs"),
+    *("class_power", "augmentation_repeats"),
     *("eval_crop", "eval_ratio", "mean", "std", "interpolation", "resize"),
     *("workers", "worker_kind", "hold_images"),
 )

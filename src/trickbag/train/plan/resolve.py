@@ -171,7 +171,7 @@ def _sized_data(
     if data.resize not in (None, RESIZE):
         default_crop = EVAL_CROP
     crop = default_crop if data.eval_crop is None else data.eval_crop
-    notes = []
+    notes = [] if dataset.mirror else _orientation_notes(data)
     if size != unscaled:
         factor = f"{data.size_factor:.4g} times {size_text(unscaled)}"
         notes.append(_choice(f"images have {size_text(size)} px: {factor}"))
@@ -184,6 +184,18 @@ def _sized_data(
         made_for = f"what timm's {model.name} is made for"
         notes.append(_choice(f"images have {size_text(size)} px{share}: {made_for}"))
     return replace(data, image_size=size), default_crop, notes
+
+
+def _orientation_notes(data: DataConfig) -> list[Note]:
+    """Return a note on images of signs that are flipped or turned all the same."""
+    given = {
+        "data.vertical_flip_prob": data.vertical_flip_prob > 0,
+        "data.quarter_turns": data.quarter_turns,
+    }
+    names = " and ".join(name for name, is_given in given.items() if is_given)
+    if not names:
+        return []
+    return [_choice(f"{names} can make another sign of an image, as of a 6 a 9: done as asked")]
 
 
 def _fitted_model(

@@ -41,6 +41,7 @@ def require_task(recipe: Recipe) -> None:
         "data.policy": data.policy is not None,
         "data.repeat_epochs": data.repeat_epochs is not None,
         "data.class_power": data.class_power != 1,
+        "data.augmentation_repeats": data.augmentation_repeats != 1,
         "data.multi_label": data.multi_label,
         "data.val_source": data.val_source is not None,
         "training.compile = on": recipe.training.compile == "on",

@@ -122,6 +122,9 @@ def _metadata(
             metadata["interpolation"] = plan.data.interpolation
         if plan.data.resize != RESIZE:
             metadata["resize"] = plan.data.resize
+        for name in ("vertical_flip_prob", "quarter_turns"):
+            if getattr(plan.data, name):
+                metadata[name] = getattr(plan.data, name)
         if plan.data.resize == "letterbox":
             metadata["border"] = list(border_colour(plan.data.mean or MEAN))
     return metadata

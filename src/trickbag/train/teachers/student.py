@@ -126,7 +126,7 @@ def _view_beyond_the_centre(student: Student, plan: Plan) -> str:
     """Say what the network sees of an image besides the teachers' centre; empty for nothing."""
     data = plan.data
     uncropped = (1.0, 1.0)
-    mirrored = data.flip_prob > 0
+    mirrored = data.flip_prob > 0 or data.vertical_flip_prob > 0 or data.quarter_turns
     if data.crop_area != uncropped or data.crop_ratio != uncropped or mirrored:
         return "crops and mirrors"
     crops = [Teacher.of(spec).preprocessing for spec in student.spec.teachers]
