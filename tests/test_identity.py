@@ -43,10 +43,17 @@ RECIPES = {
     "assemble_e10": "9d793ca84217077b",
     "assemble_e11": "81b458e8ede3290f",
     "assemble_e12": "546e4cf89a054f77",
+    "rsb_a1": "09db96d752188959",
+    "rsb_a2": "cd5132ee0ac7d8e3",
+    "rsb_a3": "c082fa48adf74d2d",
+    "torchvision_2021": "1cf4c0ad98b55207",
+    "resnet_rs": "66a542f5dbfb58cb",
+    "patient_teacher": "d3a15a37a692c597",
 }
 """The ids of the recipes by name, as commit 6e28974 computes them.
 
-Those of `finetune`, which has other settings since, and of `assemble_fgvc` are of a later one.
+Those of `finetune`, which has other settings since, and of the recipes that came after are of a
+later one.
 """
 
 TRICKS = {

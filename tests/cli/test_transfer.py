@@ -48,6 +48,14 @@ WRONG = {
     "a setting": (["segmentation", "--data", "MASKS", "--set", "task.head=unet"], "task.head"),
     "another task": (["detection", "--data", "BOXES", "--set", "task.head=fcn"], "'head'"),
     "a policy": (["detection", "--data", "BOXES", "--set", "data.class_power=0.5"], "class_power"),
+    "repeats": (
+        ["detection", "--data", "BOXES", "--set", "data.augmentation_repeats=3"],
+        "augmentation_repeats",
+    ),
+    "repeated": (
+        ["segmentation", "--data", "MASKS", "--with", "repeated_augmentation"],
+        "--without repeated_augmentation",
+    ),
     "a score": (["detection", "--data", "BOXES", "--set", "training.score=top1"], "map50"),
     "compiled": (["segmentation", "--data", "MASKS", "--set", "training.compile=on"], "compile"),
     "ignored": (["segmentation", "--data", "MASKS", "--ignore-index", "300"], "ignore_index"),

@@ -114,6 +114,10 @@ TRAIN = [
     ),
     ("train --with distillation", ["distillation has no teacher", "teacher=RUN"]),
     (
+        "train patient_teacher --model resnet18 --image-size 16",
+        ["distillation has no teacher", "--set tricks.distillation.teacher=RUN"],
+    ),
+    (
         "train --with distillation:teacher={tmp}/absent",
         ["no file or folder", "absent", "the folder of a run"],
     ),
@@ -169,6 +173,15 @@ TRAIN = [
         "train --data wds:{tmp} --set data.streaming=true --set data.class_power=0",
         ["data.class_power = 0", "data.streaming", "leave one of them out"],
     ),
+    (
+        "train --data wds:{tmp} --set data.streaming=true --set data.augmentation_repeats=3",
+        ["data.augmentation_repeats = 3", "data.streaming", "leave one of them out"],
+    ),
+    (
+        "train --with repeated_augmentation:times=1",
+        ["repeated_augmentation.times = 1", "from 2 to 100"],
+    ),
+    ("train --with rand_augment:version=kornia", ["version = 'kornia'", "torchvision, timm"]),
     (
         "train --data wds:{tmp} --set data.streaming=true --set data.duplicates=drop",
         ["data.duplicates = drop", "data.streaming", "leave one of them out"],

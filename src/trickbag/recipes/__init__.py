@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from trickbag.recipes.bello2021 import resnet_rs
+from trickbag.recipes.beyer2021 import patient_teacher
 from trickbag.recipes.detection import detection
 from trickbag.recipes.fgvc import assemble_fgvc
 from trickbag.recipes.finetune import finetune
@@ -28,6 +30,8 @@ from trickbag.recipes.loading import load
 from trickbag.recipes.named import RECIPES
 from trickbag.recipes.segmentation import segmentation
 from trickbag.recipes.small import small
+from trickbag.recipes.torchvision2021 import torchvision_2021
+from trickbag.recipes.wightman2021 import rsb_a1, rsb_a2, rsb_a3
 
 __all__ = [
     "RECIPES",
@@ -54,6 +58,12 @@ __all__ = [
     "finetune",
     "fixres",
     "load",
+    "patient_teacher",
+    "resnet_rs",
+    "rsb_a1",
+    "rsb_a2",
+    "rsb_a3",
     "segmentation",
     "small",
+    "torchvision_2021",
 ]

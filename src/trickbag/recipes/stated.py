@@ -163,6 +163,27 @@ def _fine_grained(value: float, data: str) -> PublishedResult:
     )
 
 
+def _successor(
+    value: float,
+    source: str,
+    epochs: int,
+    image_size: int,
+    hardware: str,
+    teacher: str | None = None,
+) -> PublishedResult:
+    return PublishedResult(
+        metric="top1",
+        value=value,
+        source=source,
+        epochs=epochs,
+        image_size=image_size,
+        hardware=hardware,
+        teacher=teacher,
+    )
+
+
+_STRIKES_BACK = "Wightman et al. 2021, table 2"
+
 PUBLISHED: Mapping[str, tuple[PublishedResult, ...]] = MappingProxyType(
     {
         "baseline": (_he(75.87, "table 2", 120),),
@@ -194,6 +215,20 @@ PUBLISHED: Mapping[str, tuple[PublishedResult, ...]] = MappingProxyType(
             _fine_grained(98.9, "Oxford Flowers"),
             _fine_grained(92.4, "FGVC Aircraft"),
             _fine_grained(94.3, "Oxford-IIIT Pets"),
+        ),
+        "rsb_a1": (_successor(80.4, _STRIKES_BACK, 600, 224, "GPUs"),),
+        "rsb_a2": (_successor(79.8, _STRIKES_BACK, 300, 224, "GPUs"),),
+        "rsb_a3": (_successor(78.1, _STRIKES_BACK, 100, 160, "GPUs"),),
+        "torchvision_2021": (
+            _successor(80.858, "pytorch/vision, pull request 5201", 600, 176, "8 GPUs"),
+        ),
+        "resnet_rs": (
+            _successor(78.8, "Bello et al. 2021, ResNet-RS-50 at 160 px", 350, 160, "TPUs"),
+        ),
+        "patient_teacher": (
+            _successor(
+                82.31, "Beyer et al. 2021, table 1", 9600, 224, "TPUs", "a BiT-M-ResNet-152x2"
+            ),
         ),
     }
 )

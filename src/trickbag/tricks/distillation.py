@@ -158,8 +158,9 @@ class Distillation(Trick):
         if not self.teacher:
             raise UserError(
                 "distillation has no teacher",
-                "give the folder of a trained run, its weights file, or timm:NAME: "
-                "--with distillation:teacher=RUN",
+                "give the folder of a trained run, its weights file, or timm:NAME: --with "
+                "distillation:teacher=RUN, or, of a recipe that has the trick, --set "
+                "tricks.distillation.teacher=RUN",
             )
         return TeacherSpec(self.teacher, self.view, self.top, self.cache)
 
