@@ -129,6 +129,15 @@ def test_views_by_hand(name: str) -> None:
     assert augmented.weights_title == network.weights_title
 
 
+def test_turned_views_keep_the_shape_of_the_crop() -> None:
+    square, wide = (preprocessing_of_size(size) for size in (16, (12, 20)))
+    turns = [
+        [view.turns for view in views_of("dihedral", each, fixed_size=True)]
+        for each in (square, wide)
+    ]
+    assert turns == [[0, 1, 2, 3] * 2, [0, 2] * 2]
+
+
 def test_several_labels_an_image() -> None:
     first = halves_network(("a", "b"), seed=1, thresholds=(0.2, 0.4))
     second = halves_network(("b", "a"), seed=2, thresholds=(0.6, 0.3))

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+import signal
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.builders.runs import assert_same_run
 from tests.builders.teachers import passing_teacher
+from tests.train.test_fit import SignalAt
 from trickbag import recipes
 from trickbag.cli import main
-from trickbag.errors import UserError
+from trickbag.errors import Stopped, UserError
 from trickbag.models.config import ResNetConfig
 from trickbag.recipe import Recipe
 from trickbag.train.fit import fit
@@ -145,6 +148,20 @@ def test_each_trains(name: str, pictures: Path, tmp_path: Path) -> None:
     }
     # The warm-up fills the two epochs, and not every processor has a reduced precision.
     assert without_effect <= {"cosine_decay", "mixed_precision"}, stored["notes"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["rsb_a2", "torchvision_2021"])
+def test_a_resumed_run_is_that_of_an_uninterrupted_one(
+    name: str, pictures: Path, tmp_path: Path
+) -> None:
+    # LAMB; repeated images in the middle of an epoch; an average between two of its updates.
+    recipe = tiny(name, pictures)
+    fit(recipe, seed=3, out=tmp_path / "reference")
+    with pytest.raises(Stopped):
+        fit(recipe, seed=3, out=tmp_path / "run", log=SignalAt(4, signal.SIGTERM))
+    fit(recipe, seed=3, out=tmp_path / "run", resume=True)
+    assert_same_run(tmp_path / "run", tmp_path / "reference")
 
 
 @pytest.mark.slow

@@ -261,3 +261,18 @@ def test_the_trick_sets_the_repeats() -> None:
         RepeatedAugmentation(times=4).data(data)
     with pytest.raises(DoesNotApply, match=r"with data\.streaming each comes once"):
         RepeatedAugmentation().data(DataConfig(source="wds:x", streaming=True))
+
+
+def test_blocks_of_pairs_repeat_images_too() -> None:
+    # As mixup of pairs reads them: two orders, in which an image can come three times each.
+    loader = repeated_loader(repeats=2)
+    seen: dict[int, list[int]] = {}
+    for request in loader._requests(1, 0, REPEATED):
+        assert len(request.rows) == 24
+        for row, occurrence in zip(
+            request.rows.tolist(), request.occurrences.tolist(), strict=True
+        ):
+            seen.setdefault(row, []).append(occurrence)
+    # Each copy has a number of its own, and so a crop of its own.
+    assert all(len(set(numbers)) == len(numbers) for numbers in seen.values())
+    assert {len(numbers) for numbers in seen.values()} <= {3, 6}

@@ -73,6 +73,7 @@ def data_threads() -> list[threading.Thread]:
         {"train": False},
         {"data": replace(DATA, policy=RandomPolicy(count=2), class_power=0.5)},
         {"share": (1, 3)},
+        {"data": replace(DATA, augmentation_repeats=2, quarter_turns=True)},
     ],
 )
 def test_threads_change_nothing(part: FilePart, workers: int, settings: dict[str, Any]) -> None:
