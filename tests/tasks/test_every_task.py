@@ -6,6 +6,7 @@ A new task is tested by being listed in `tests.builders.tasks`.
 from __future__ import annotations
 
 import json
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import torch
 
 from tests.builders.runs import built
 from tests.builders.tasks import TASKS
+from tests.train.test_fit import SignalAt
 from trickbag.data.dataset import Dataset, prepare
 from trickbag.errors import DoesNotApply, Stopped
 from trickbag.metrics.coco import COCO
@@ -25,6 +27,7 @@ from trickbag.train.fit import fit
 from trickbag.train.folder.log import RunLog
 from trickbag.train.loaders import train_loader
 from trickbag.tricks import builtin, find
+from trickbag.tricks.dihedral import Dihedral
 from trickbag.tricks.ema import Ema
 
 
@@ -117,6 +120,19 @@ def test_averaged_weights_are_those_that_are_kept(
 ) -> None:
     result = fit(recipe.plus(Ema()), 3, tmp_path / "run", dataset=dataset, log=RunLog())
     assert f"raw_{TASKS[name].score}" in result.metrics
+
+
+@pytest.mark.slow
+def test_turned_images_are_trained_and_resumed(
+    recipe: Recipe, dataset: Dataset, name: str, tmp_path: Path
+) -> None:
+    turned = recipe.plus(Dihedral())
+    fit(turned, 3, tmp_path / "reference", dataset=dataset, log=RunLog())
+    with pytest.raises(Stopped):
+        fit(turned, 3, tmp_path / "run", dataset=dataset, log=SignalAt(2, signal.SIGTERM))
+    result = fit(turned, 3, tmp_path / "run", dataset=dataset, log=RunLog(), resume=True)
+    assert left(tmp_path / "run", name) == left(tmp_path / "reference", name)
+    assert TASKS[name].score in result.metrics
 
 
 @pytest.mark.parametrize("trick", builtin())
