@@ -50,23 +50,26 @@ def bare_recipe(
 def study_recipe(source: Path | str, **settings: str) -> Recipe:
     """`tiny_recipe` for one epoch, with three of its tricks.
 
-    The network has its full width: a changed one has no name, by which another could join it.
+    The network is thin: a tenth of the work. It has no name, by which another could join it; where
+    one shall, set `model__width_factor="1"`.
     """
-    named = {"model.width_factor": "1"}
-    return tiny_recipe(source, epochs=1, **(named | settings)).only(*STUDIED)
+    return tiny_recipe(source, epochs=1, **settings).only(*STUDIED)
 
 
 def train_arguments(source: Path, out: Path, epochs: int = 4) -> list[str]:
     """The command line that trains `tiny_recipe(source, epochs)`."""
-    thin = [word for path, value in THIN.items() for word in ("--set", f"{path}={value}")]
-    return ["train", *_options(source, out, epochs), *thin]
+    return ["train", *_options(source, out, epochs), *_thin()]
 
 
 def study_arguments(source: Path, out: Path, *more: str, epochs: int = 1) -> list[str]:
     """The command line of a study of `study_recipe`."""
     left_out = [name for name in recipes.small().trick_names if name not in STUDIED]
     without = [word for name in left_out for word in ("--without", name)]
-    return ["study", *_options(source, out, epochs), *without, *more]
+    return ["study", *_options(source, out, epochs), *_thin(), *without, *more]
+
+
+def _thin() -> list[str]:
+    return [word for path, value in THIN.items() for word in ("--set", f"{path}={value}")]
 
 
 def _options(source: Path, out: Path, epochs: int) -> list[str]:

@@ -238,7 +238,6 @@ def test_shapes_that_do_not_belong_together(logits: torch.Tensor, targets: torch
 
 
 @pytest.mark.gpu
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
 def test_update_never_waits_for_the_device() -> None:
     metrics = Classification(10, "cuda")
     logits_NK, labels_N = torch.tensor(logits_of(64, 10)).cuda(), (torch.arange(64) % 10).cuda()

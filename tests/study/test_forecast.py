@@ -25,6 +25,10 @@ from trickbag.study.study import Study
 from trickbag.study.tuning.tuning import Tuning
 from trickbag.train.machine.load import MEASURED_S
 
+NAMED = {"model.width_factor": "1"}
+"""A network of another width has no name."""
+NAMED_OPTION = ("--set", "model.width_factor=1")
+
 
 @pytest.fixture(scope="module")
 def study(pictures: Path) -> Study:
@@ -38,9 +42,9 @@ def test_the_price_of_a_study(study: Study, tmp_path: Path) -> None:
     assert (expected.workers, expected.comparisons, expected.sd) == (1, 3, 0.5)
     # A warmup changes the learning rate alone: without it a run costs the same.
     assert [(cost.model, cost.labels, cost.epochs, cost.timed) for cost in expected.costs] == [
-        ("resnet18", ("full", "-warmup"), 3, True),
-        ("resnet18", ("-label_smoothing",), 3, True),
-        ("resnet18", ("-mixup",), 3, True),
+        ("resnet18, changed", ("full", "-warmup"), 3, True),
+        ("resnet18, changed", ("-label_smoothing",), 3, True),
+        ("resnet18, changed", ("-mixup",), 3, True),
     ]
     run_s = [cost.run_s for cost in expected.costs]
     assert all(0 < seconds < 180 for seconds in run_s)
@@ -70,7 +74,7 @@ def test_of_many_costs_some_are_timed_and_bound_the_others(
     pictures: Path, tmp_path: Path, seconds_of_tricks: list[tuple[str, ...]]
 ) -> None:
     tricks = ("resnet_d", "label_smoothing", "mixup", "ema", "no_bias_decay")
-    recipe = study_recipe(pictures).only()
+    recipe = study_recipe(pictures, **NAMED).only()
     study = Study(recipe=recipe, design=tb.Factorial(tricks=tricks), seeds=2)
     prepared = study.prepare(StudyFolder(tmp_path / "none"), tb.Inline())
     expected = forecast(prepared, tb.Inline())
@@ -145,7 +149,7 @@ def test_dry_run(pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture[s
         "--workers",
         "1",
     )
-    assert main(study_arguments(pictures, out, *more)) == 0
+    assert main(study_arguments(pictures, out, *more, *NAMED_OPTION)) == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].split() == ["network", "variant", "seeds", "tricks"]
     assert lines[1].split() == [
@@ -177,7 +181,7 @@ def test_dry_run_of_a_fraction_names_what_it_cannot_tell_apart(
     pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     more = ("--dry-run", "--seeds", "1", "--design", "factorial", "--resolution", "3")
-    assert main(study_arguments(pictures, tmp_path / "study", *more)) == 0
+    assert main(study_arguments(pictures, tmp_path / "study", *more, *NAMED_OPTION)) == 0
     out = capsys.readouterr().out
     assert "mixup = warmup*label_smoothing" in out
     assert "4 trials to run" in out

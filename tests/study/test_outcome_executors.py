@@ -134,7 +134,7 @@ def test_a_dry_run_counts_the_evaluation(
     out = tmp_path / "study"
     assert main(study_arguments(pictures, out, *more, "--dry-run")) == 0
     text = capsys.readouterr().out
-    assert "resnet18, agreement of the predictions for shifted images: " in text
+    assert "resnet18, changed, agreement of the predictions for shifted images: " in text
     assert "a trial, by a few images" in text
     assert "on 12 of 12 validation images" in text
     assert not out.exists()

@@ -58,8 +58,8 @@ def test_what_a_study_leaves(study: Study, finished: Path) -> None:
         assert without_times(result["metrics"]) == line["metrics"]
         assert not (finished / "trials" / name / "last.ckpt").exists()
     assert [(e["label"], e["model"], e["pairs"]) for e in effects(finished)] == [
-        ("mixup", "resnet18", 2),
-        ("label_smoothing", "resnet18", 2),
+        ("mixup", "resnet18, changed", 2),
+        ("label_smoothing", "resnet18, changed", 2),
     ]
     assert {path.name for path in finished.iterdir()} >= {
         "study.json",
@@ -202,7 +202,7 @@ def test_progress_is_shown_on_stderr_unless_a_log_says_otherwise(
     small.run(LimitedExecutor(), tmp_path / "shown")
     output = capsys.readouterr()
     assert output.err.splitlines()[0] == "2 trials to run, 0 finished"
-    assert output.err.splitlines()[-1].startswith("[2/2] resnet18, -mixup, seed 0: top1 ")
+    assert output.err.splitlines()[-1].startswith("[2/2] resnet18, changed, -mixup, seed 0: top1 ")
     assert output.out == ""
     small.run(LimitedExecutor(), tmp_path / "quiet", log=StudyLog())
     assert capsys.readouterr() == ("", "")
@@ -211,7 +211,10 @@ def test_progress_is_shown_on_stderr_unless_a_log_says_otherwise(
 @pytest.mark.slow
 def test_another_network_joins(study: Study, tmp_path: Path) -> None:
     out = tmp_path / "study"
-    small = dataclasses.replace(study, design=tb.LeaveOneOut(tricks=("mixup",)), seeds=1)
+    # By its name: a network of another width has none.
+    recipe = study.recipe.set("model.width_factor", "1")
+    design = tb.LeaveOneOut(tricks=("mixup",))
+    small = dataclasses.replace(study, recipe=recipe, design=design, seeds=1)
     small.run(LimitedExecutor(), out)
     both = LimitedExecutor()
     dataclasses.replace(small, models=("timm:resnet10t",)).run(both, out)
@@ -223,7 +226,7 @@ def test_another_network_joins(study: Study, tmp_path: Path) -> None:
 
 
 def test_a_trick_that_does_not_apply_is_a_row(pictures: Path, tmp_path: Path) -> None:
-    recipe = study_recipe(pictures).on("timm:resnet10t").plus(tb.tricks.find("resnet_d")())
+    recipe = study_recipe(pictures).on("timm:test_resnet").plus(tb.tricks.find("resnet_d")())
     executor = LimitedExecutor()
     findings = Study(
         recipe=recipe, design=tb.LeaveOneOut(tricks=("mixup", "resnet_d")), seeds=1
@@ -237,7 +240,7 @@ def test_a_trick_that_does_not_apply_is_a_row(pictures: Path, tmp_path: Path) ->
 def test_a_trick_without_effect_is_a_row(pictures: Path, tmp_path: Path) -> None:
     # timm's own initialisation has zeros there already.
     recipe = (
-        study_recipe(pictures).on("timm:resnet10t").plus(tb.tricks.find("zero_init_residual")())
+        study_recipe(pictures).on("timm:test_resnet").plus(tb.tricks.find("zero_init_residual")())
     )
     design = tb.LeaveOneOut(tricks=("zero_init_residual",))
     findings = Study(recipe=recipe, design=design, seeds=2).run(

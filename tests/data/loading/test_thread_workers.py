@@ -234,7 +234,6 @@ def test_the_kind_of_workers_follows_from_the_data(part: FilePart) -> None:
 
 
 @pytest.mark.gpu
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
 @pytest.mark.parametrize("workers", [0, 2])
 def test_batches_are_in_pinned_memory(part: FilePart, workers: int) -> None:
     with make(part, workers, pin_memory=True) as loader:

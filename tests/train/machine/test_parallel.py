@@ -153,7 +153,6 @@ def wait_for(path: Path, processes: list[subprocess.Popen[str]]) -> None:
 
 
 @pytest.mark.gpu
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device")
 class TestDevices:
     def test_exchanges_between_devices(self) -> None:
         from torch import distributed
