@@ -1,6 +1,6 @@
 """Measure runs of the default recipe alone, two at once, and one that begins beside another.
 
-python benchmarks/busy_machine.py            three repetitions; needs a machine without other work
+python benchmarks/busy_machine.py            two repetitions; needs a machine without other work
 python benchmarks/busy_machine.py --quick    one epoch, one repetition: printed and not kept
 
 Each run is a real `trickbag train` on the digits, in a process and a folder of its own. Its speed
@@ -71,7 +71,7 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--quick", action="store_true")
     args = parser.parse_args()
-    epochs, repetitions = (1, 1) if args.quick else (8, 3)
+    epochs, repetitions = (1, 1) if args.quick else (4, 2)
     rows: dict[str, list[dict[str, Any]]] = {}
     for _ in range(repetitions):
         for name, situation in situations(usable_cores()).items():

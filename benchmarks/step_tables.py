@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from statistics import median
 from typing import Any
 
 from table_cells import caption, median_and_range, or_dash, table_row
 
-__all__ = ["epochs", "gpu", "scaling", "small_maps", "trick_costs"]
+__all__ = ["busy_machine", "cifar_speed", "epochs", "gpu", "scaling", "small_maps", "trick_costs"]
 
 
 def epochs(result: dict[str, Any]) -> str:
@@ -24,6 +25,42 @@ def epochs(result: dict[str, Any]) -> str:
     left_out = "".join(f" Left out: {reason}." for reason in result["left_out"])
     text = f"{caption(result)} Commit: {result['commit']}.{left_out}"
     return "\n".join([*lines, "", text])
+
+
+def busy_machine(result: dict[str, Any]) -> str:
+    """Write the speed of runs that go on together, and how much of that of a run alone it is."""
+    heads = ["situation", "run", "threads", "images/s", "share of a run alone"]
+    lines = [table_row(heads), "|---|---:|---:|---:|---:|"]
+    speeds = {
+        row["situation"]: [
+            [repetition["runs"][place] for repetition in row["repetitions"]]
+            for place in range(len(row["repetitions"][0]["runs"]))
+        ]
+        for row in result["situations"]
+    }
+    alone = median(run["images_per_s"] for run in speeds["alone"][0])
+    for situation, runs in speeds.items():
+        for number, repetitions in enumerate(runs, 1):
+            rates = sorted(run["images_per_s"] for run in repetitions)
+            threads = "/".join(map(str, sorted({run["threads"] for run in repetitions})))
+            rate = f"{median(rates):,.0f} ({rates[0]:,.0f} to {rates[-1]:,.0f})"
+            share = f"{median(rates) / alone:.2f}"
+            lines.append(table_row([situation, number, threads, rate, share]))
+    loads = [r["load"] for row in result["situations"] for r in row["repetitions"]]
+    text = f"{caption(result)} Other work used {min(loads):.2f} to {max(loads):.2f} cores just"
+    return "\n".join([*lines, "", f"{text} before. Commit: {result['commit']}."])
+
+
+def cifar_speed(result: dict[str, Any]) -> str:
+    """Write the seconds to an accuracy: those of ours by epochs, and the other's."""
+    heads = ["side", "epochs", "test top-1 (%)", "reached", "training alone, s", "program, s"]
+    lines = [table_row(heads), "|---|---:|---:|---|---:|---:|"]
+    for row in result["cifar_speed"]:
+        cells = [row["side"], row["epochs"] or "-", f"{row['test_top1']:.2f}"]
+        cells += ["yes" if row["reaches"] else "no", f"{row['train_s']:.1f}"]
+        lines.append(table_row([*cells, f"{row['wall_s']:.1f}"]))
+    left_out = "".join(f" Left out: {reason}." for reason in result["left_out"])
+    return "\n".join([*lines, "", f"{caption(result)} Commit: {result['commit']}.{left_out}"])
 
 
 def trick_costs(result: dict[str, Any]) -> str:

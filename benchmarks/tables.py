@@ -40,7 +40,7 @@ from evaluation_tables import (
 from finetune_table import finetuning
 from outcome_tables import outcome
 from search_tables import searches
-from step_tables import epochs, gpu, scaling, small_maps, trick_costs
+from step_tables import busy_machine, cifar_speed, epochs, gpu, scaling, small_maps, trick_costs
 from study_tables import coverage, looks
 from table_cells import machine, or_dash, table_row
 from transfer_tables import transfer
@@ -113,6 +113,10 @@ def benchmark(result: dict[str, Any]) -> str:
         return gpu(result)
     if "whole_epochs" in result:
         return epochs(result)
+    if "situations" in result:
+        return busy_machine(result)
+    if "cifar_speed" in result:
+        return cifar_speed(result)
     if "trick_costs" in result:
         return trick_costs(result)
     if "small_maps" in result:

@@ -56,6 +56,7 @@ def small_run() -> Run:
 
     class Parts:
         average = None
+        divisions = ()
         scaler = torch.amp.GradScaler("cpu", enabled=False)
         device = torch.device("cpu")
 

@@ -106,6 +106,7 @@ ALLOWED = {
     "train/machine/environment.py": "files of the system",
     "train/machine/memory.py": "files of the system",
     "train/machine/load.py": "files of the system",
+    "train/torn_code.py": "compiled code of torch's cache",
     "data/cpu_limit.py": "files of the system",
     "report/cards.py": "documents of the package",
     "report/citations.py": "a document of the package",

@@ -31,14 +31,10 @@ WARM_UP = 4
 class Trained:
     """What some steps came to: the loss of each, the weights before and after, and their time."""
 
-    def __init__(
-        self, check: Check, recipe: Recipe, dataset: Dataset, graphs: bool = False
-    ) -> None:
+    def __init__(self, check: Check, recipe: Recipe, dataset: Dataset) -> None:
         plan, _ = resolve(recipe, dataset, seed=0)
         with isolated(plan.threads, plan.device):
             run, _ = build(plan, recipe.tricks, dataset)
-            if graphs:
-                _use_graphs(run)
             self.before = _weights(run)
             check.reset_peak()
             self.losses, self.step_s = _train(check, run, dataset)
@@ -61,12 +57,6 @@ class Trained:
             "last_loss": self.losses[-1],
             "peak_bytes": self.peak_bytes,
         }
-
-
-def _use_graphs(run: Run) -> None:
-    """Record the whole forward and backward pass of a run as CUDA graphs."""
-    step = torch.compile(run.forward_raw, fullgraph=True, dynamic=False, mode="reduce-overhead")
-    run._step = run._step._replace(forward_raw=step)
 
 
 def _train(check: Check, run: Run, dataset: Dataset) -> tuple[list[float], list[float]]:
@@ -135,8 +125,10 @@ def cuda_graphs(check: Check) -> list[dict[str, Any]]:
     for batch in ("4",) if check.tiny else ("32", "256"):
         recipe = _bare(check, "bf16").set("training.batch_size", batch)
         dataset = prepare(recipe.data)
-        plain = Trained(check, recipe.set("training.compile", "on"), dataset)
-        recorded = Trained(check, recipe.set("training.compile", "on"), dataset, graphs=True)
+        recipe = recipe.set("training.compile", "on")
+        plain = Trained(check, recipe, dataset)
+        graphs = recipe.set("training.compile_mode", "reduce-overhead")
+        recorded = Trained(check, graphs, dataset)
         rows.append(
             recorded.row(
                 batch=int(batch),

@@ -33,6 +33,7 @@ NoteKind = Literal[
     "damage",
     "folder",
     "calibration",
+    "memory",
 ]
 """What a note is about.
 
@@ -42,7 +43,8 @@ ignored. data: the images and labels. weights: the weights that the run started 
 teachers of a distillation. study: how the arms of a study compare. chance: arms that answer no
 better than an answer that ignores the image. damage: a file of this package's own that was damaged,
 and what was done instead of reading it. folder: the folder of a run or study, and its disk.
-calibration: how far confidences can be believed.
+calibration: how far confidences can be believed. memory: batches that are computed in smaller
+parts, as the memory ran out.
 """
 
 

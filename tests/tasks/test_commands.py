@@ -65,6 +65,7 @@ def test_an_evaluation_on_other_data_matches_classes_by_name(
     assert any("no image of" in text for text in after["warnings"])
 
 
+@pytest.mark.slow
 def test_parts_are_those_of_the_run_where_other_data_have_them(
     reference: Path, recipe: Recipe, name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -104,6 +105,7 @@ def test_an_evaluation_of_classification_is_refused(
     assert sorted(path.name for path in reference.iterdir()) == before
 
 
+@pytest.mark.slow
 def test_the_speed_is_measured(reference: Path, capsys: pytest.CaptureFixture[str]) -> None:
     given = ("--device", "cpu", "--batch-size", "2", "--json", "--speed")
     speed = printed(capsys, "evaluate", reference, *given)["speed"]

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from tests.builders.images import CLASSES
 from tests.builders.recipes import tiny_recipe
@@ -25,10 +26,7 @@ from trickbag.train.step import to_device, train_step
 from trickbag.tricks.distillation import Distillation
 from trickbag.tricks.trick import Trick, View
 
-pytestmark = [
-    pytest.mark.gpu,
-    pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device"),
-]
+pytestmark = pytest.mark.gpu
 
 
 def started(pictures: Path, *tricks: Trick, **changes: str) -> tuple[Run, Loader]:
@@ -118,6 +116,67 @@ class StopsAt(RunLog):
 
     def step(self, epoch: int, step: int, loss: float, top1: float | None, images: int) -> None:
         signal.raise_signal(signal.SIGTERM)
+
+
+def weights_of(folder: Path) -> torch.Tensor:
+    tensors = load_file(folder / "best.safetensors")
+    return torch.cat([tensors[name].double().flatten() for name in sorted(tensors)])
+
+
+def test_cuda_graphs_train_as_the_compiled_step_does(pictures: Path, tmp_path: Path) -> None:
+    settings = {"training__device": "cuda", "training__compile": "on"}
+    recipe = tiny_recipe(pictures, epochs=2, **settings)
+    graphs = recipe.set("training.compile_mode", "reduce-overhead")
+    results = [
+        fit(each, out=tmp_path / name) for name, each in (("plain", recipe), ("graphs", graphs))
+    ]
+    plain, recorded = (weights_of(tmp_path / name) for name in ("plain", "graphs"))
+    # The same kernels; what they add up in no fixed order differs from run to run.
+    assert (plain - recorded).norm() <= 1e-2 * plain.norm()
+    first, second = (result.metrics["train_loss"] for result in results)
+    assert first == pytest.approx(second, rel=5e-2)
+    resumed = tmp_path / "resumed"
+    with pytest.raises(Stopped):
+        fit(graphs, out=resumed, log=StopsAt(8))
+    fit(graphs, out=resumed, resume=True)
+    assert (weights_of(resumed) - recorded).norm() <= 1e-2 * recorded.norm()
+
+
+def test_memory_that_runs_out_halves_the_parts(pictures: Path, tmp_path: Path) -> None:
+    changes = {"data__image_size": "224", "training__batch_size": "48", "training__compile": "off"}
+    changes |= {"training__device": "cuda", "model__width_factor": "1"}
+    recipe = tiny_recipe(pictures, epochs=1, **changes)
+    torch.cuda.empty_cache()
+    torch.cuda.reset_peak_memory_stats()
+    fit(recipe, out=tmp_path / "whole")
+    peak, total = (
+        torch.cuda.max_memory_allocated(),
+        torch.cuda.get_device_properties(0).total_memory,
+    )
+    torch.cuda.empty_cache()
+    torch.cuda.set_per_process_memory_fraction(0.7 * peak / total)
+    try:
+        result = fit(recipe, out=tmp_path / "limited")
+    finally:
+        torch.cuda.set_per_process_memory_fraction(1.0)
+    (note, *_) = [note for note in result.notes if note["kind"] == "memory"]
+    assert note["reason"].startswith("the memory ran out at step 1 with 48 images at a time")
+    assert torch.isfinite(weights_of(tmp_path / "limited")).all()
+
+
+@pytest.mark.parametrize("precision", ["bf16", "fp16"])
+def test_half_weights_are_those_of_mixed_precision(pictures: Path, precision: str) -> None:
+    changes = {"tricks__mixed_precision__dtype": precision, "training__compile": "off"}
+    weights = []
+    for half in ("false", "true"):
+        run, loader = started(pictures, **changes, tricks__mixed_precision__half_weights=half)
+        progress = Progress.start(run.device)
+        run.begin_epoch(0)
+        for step, raw in enumerate(loader.epoch(0)):
+            draws = run.draw(run.plan.timestamp(0, step))
+            train_step(run, to_device(raw, run.device), draws, 0.01, run.plan.batch_size, progress)
+        weights.append(torch.cat([p.detach().flatten() for p in run.network.parameters()]))
+    assert (weights[0] - weights[1]).norm() <= 1e-3 * weights[0].norm()
 
 
 @pytest.mark.parametrize("mode", ["off", "on"])

@@ -21,6 +21,7 @@ from trickbag.train.checkpoint import Progress
 from trickbag.train.loaders import train_loader
 from trickbag.train.machine.isolation import isolated
 from trickbag.train.machine.presence import present
+from trickbag.train.out_of_memory import division_notes
 from trickbag.train.plan.resolve import resolve
 from trickbag.train.run import Run
 from trickbag.train.trainer import train_on
@@ -125,6 +126,7 @@ def bench_train(
                 blocks = timer.blocks(loader, seconds)
     parts_ms = {part: 1000 * median(timer.parts[part]) for part in PARTS}
     bottleneck = max(parts_ms, key=lambda part: parts_ms[part])
+    all_notes = (*dataset.notes, *notes, *build_notes, *division_notes(run))
     rates = sorted(plan.batch_size / step_s for step_s in blocks)
     return StepSpeed(
         recipe=recipe.name,
@@ -143,7 +145,7 @@ def bench_train(
         parts_ms=parts_ms,
         bottleneck=bottleneck,
         advice=ADVICE[bottleneck],
-        notes=tuple(note.text for note in (*dataset.notes, *notes, *build_notes)),
+        notes=tuple(note.text for note in all_notes),
     )
 
 
@@ -223,6 +225,7 @@ class _WatchedRun(Run):
         """Return a run that shares all that it has with another one."""
         values = {each.name: getattr(run, each.name) for each in fields(run) if each.init}
         watched = cls(**values, lap=lap)
+        watched.half_weights = run.half_weights
         if run.plan.compile:
             # Batch and network are one graph, in which no clock can stand: both are the forward.
             watched._step = run._step

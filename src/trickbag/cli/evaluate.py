@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from trickbag.cli.evaluations import evaluation_kinds
 from trickbag.cli.evaluations.tta import ALL
-from trickbag.cli.options import RUN_HELP, add_init, add_precision, add_tta
+from trickbag.cli.options import RUN_HELP, add_fold, add_init, add_precision, add_tta
 from trickbag.errors import UserError
 
 if TYPE_CHECKING:
@@ -52,6 +52,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--device", metavar="auto|cpu|cuda|mps", default="auto")
     add_precision(parser)
+    add_fold(parser)
     parser.add_argument("--batch-size", metavar="N")
     parser.add_argument("--workers", metavar="N", help="threads or processes that read images")
     parser.add_argument(
@@ -117,7 +118,12 @@ def run(args: argparse.Namespace) -> int:
     from trickbag.evaluate.loading import load_trained
 
     trained = load_trained(
-        args.run, init=args.init or (), device=device, precision=precision, tta=tta
+        args.run,
+        init=args.init or (),
+        device=device,
+        precision=precision,
+        tta=tta,
+        folded=args.fold_batch_norms,
     )
     for name in [name for name, value in settings.items() if value is not None]:
         _require_fit(trained, name)

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "RUN_HELP",
+    "add_fold",
     "add_init",
     "add_precision",
     "add_tta",
@@ -49,6 +50,16 @@ def add_precision(parser: argparse.ArgumentParser) -> None:
         "--precision",
         metavar="float32|bf16|fp16",
         help="default: as the run reports (training.eval_precision), which is float32",
+    )
+
+
+def add_fold(parser: argparse.ArgumentParser) -> None:
+    """Add the option for folded batch normalisation."""
+    parser.add_argument(
+        "--fold-batch-norms",
+        action="store_true",
+        help="compute batch normalisations as part of the convolutions before them: faster, the "
+        "same but for rounding",
     )
 
 

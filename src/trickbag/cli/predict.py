@@ -16,7 +16,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from trickbag.cli.given_images import PixelValues, refuse_input, warn_of_inputs
-from trickbag.cli.options import RUN_HELP, add_init, add_precision, add_tta
+from trickbag.cli.options import RUN_HELP, add_fold, add_init, add_precision, add_tta
 from trickbag.cli.predictions.options import add_task_options, require_options
 from trickbag.cli.rejection import (
     add_reject_below,
@@ -73,6 +73,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--device", metavar="auto|cpu|cuda|mps", default="auto")
     add_precision(parser)
+    add_fold(parser)
     parser.add_argument("--batch-size", metavar="N")
 
 
@@ -115,7 +116,14 @@ def run(args: argparse.Namespace) -> int:
     from trickbag.output import is_lost
     from trickbag.paths import expanded
 
-    trained = load_trained(runs, init=init, device=device, precision=precision, tta=args.tta)
+    trained = load_trained(
+        runs,
+        init=init,
+        device=device,
+        precision=precision,
+        tta=args.tta,
+        folded=args.fold_batch_norms,
+    )
     require_options(args, trained)
     if trained.task.kind != "classification":
         return predict_task(args, trained, paths, batch_size or trained.batch_size)

@@ -27,15 +27,17 @@ def load_trained(
     device: Device = "auto",
     precision: Precision | None = None,
     tta: str | None = None,
+    folded: bool = False,
 ) -> Trained:
     """Load a trained network; of more than one, and with `tta`, the mean of their probabilities.
 
     Each is a run's folder, `RUN:last`, a weights file of a run, the folder of a cross-validation,
     which stands for the runs of its folds, the file of a blend (`evaluate.blend_file`), whose
     weights then count, or the name of a network, such as `timm:resnet50`, whose weights are in the
-    file that `init` gives in its turn. `tta` is a name of `evaluate.views.TTA`. Raises UserError
-    where one of them cannot be used, where they do not go together (`evaluate.average.averaged`) or
-    are no classifiers, and for a name that is not known.
+    file that `init` gives in its turn. `tta` is a name of `evaluate.views.TTA`. `folded`: with
+    batch normalisations as part of the convolutions, see `Trained.with_folded_norms`. Raises
+    UserError where one of them cannot be used, where they do not go together
+    (`evaluate.average.averaged`) or are no classifiers, and for a name that is not known.
     """
     if tta is not None:
         require_tta(tta)
@@ -55,6 +57,8 @@ def load_trained(
         else Trained.load(name, device, precision)
         for name in names
     ]
+    if folded:
+        trained = [each.with_folded_norms() for each in trained]
     for each in trained:
         if len(trained) > 1:
             require_task(each, "an average of RUNs", "give one RUN")

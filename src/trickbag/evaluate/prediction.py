@@ -133,9 +133,12 @@ class Predictor:
         precision: Precision | None = None,
         tta: str | None = None,
         calibrated: bool = True,
+        folded: bool = False,
     ) -> Predictor:
         """Load trained networks as `load_trained` does, with the same errors."""
-        trained = load_trained(run, init=init, device=device, precision=precision, tta=tta)
+        trained = load_trained(
+            run, init=init, device=device, precision=precision, tta=tta, folded=folded
+        )
         require_task(trained, "a Predictor", "use a TaskPredictor")
         return cls(
             trained=trained, batch_size=batch_size or trained.batch_size, calibrated=calibrated
@@ -264,6 +267,7 @@ def load(
     precision: Precision | None = None,
     tta: str | None = None,
     calibrated: bool = True,
+    folded: bool = False,
 ) -> Predictor:
     """Load the network of a run, to predict with: its folder, `RUN:last`, or a file of weights.
 
@@ -272,8 +276,9 @@ def load(
     `precision` is by default the one in which the run reports. `tta` is the name of a test-time
     augmentation, such as `flip`. Confidences are calibrated if the weights have a temperature,
     unless `calibrated` is false; for a mean one is fitted on validation images of the first run,
-    the first time, and kept in its folder. Raises UserError if there is no such run, a file is
-    damaged, or the runs do not go together.
+    the first time, and kept in its folder. `folded`: batch normalisations are part of the
+    convolutions, which is faster and the same but for rounding. Raises UserError if there is no
+    such run, a file is damaged, or the runs do not go together.
     """
     return Predictor.load(
         run,
@@ -283,4 +288,5 @@ def load(
         precision=precision,
         tta=tta,
         calibrated=calibrated,
+        folded=folded,
     ).with_fitted_temperature()

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 
+from trickbag.data.size import height_width
 from trickbag.errors import Note, UserError
 from trickbag.functional.device import copied
 from trickbag.models.config import ModelConfig, read_model
@@ -67,6 +68,7 @@ class Trained:
     of such an average, or of an average of more than one (`evaluate.average`); what takes crops
     apart from `preprocessing.crop`, or looks into the network, is for one without members.
     `weights` are those of the members' probabilities, of sum 1; None where all count the same.
+    `folded` batch normalisations of the network are part of its convolutions (`with_folded_norms`).
     `notes` are facts that a person should know.
     """
 
@@ -91,6 +93,7 @@ class Trained:
     notes: tuple[Note, ...] = ()
     temperature: float | None = None
     task: TaskConfig = ClassificationConfig()
+    folded: int = 0
 
     @classmethod
     def load(
@@ -168,6 +171,35 @@ class Trained:
             task=metadata.task,
         )
 
+    def with_folded_norms(self) -> Trained:
+        """Return the network with its batch normalisations folded into the convolutions before.
+
+        The weights of this one are changed: it is not to be used again. A note says that logits
+        differ in rounding, or that no normalisation can be folded. Raises UserError for a detector
+        or a segmenter.
+        """
+        if self.task.kind != "classification":
+            raise UserError(
+                f"--fold-batch-norms is for classifiers, and {self.path} does {self.task.kind}",
+                "leave it out",
+            )
+        # It imports timm, which takes seconds.
+        from trickbag.models.folding import fold_batch_norms
+
+        prepared = self.preprocessing
+        shape = (prepared.count, *height_width(prepared.image_size))
+        folded = fold_batch_norms(self.network, shape)
+        note = Note(
+            "choice",
+            None,
+            f"{folded} batch normalisation{'s are' if folded != 1 else ' is'} folded into the "
+            "convolutions: the logits are those of the network but for rounding",
+        )
+        if not folded:
+            reason = "no batch normalisation of the network alone follows a convolution"
+            note = Note("no_effect", None, f"--fold-batch-norms changes nothing: {reason}")
+        return replace(self, folded=folded, notes=(*self.notes, note))
+
     def build_task(self) -> Task:
         """Return what the network was trained for."""
         return task_of(
@@ -215,10 +247,11 @@ class Trained:
                 titles = [f"{weight:.3f} of {title}" for weight, title in pairs]
             return f"the average of {len(self.members)} ({'; '.join(titles)})"
         name = weights_file(self.path).name if self.record is not None else str(self.path)
+        folded = ", batch normalisation folded" if self.folded else ""
         if self.epoch is None:
-            return name
+            return name + folded
         of = "" if self.epochs is None else f" of {self.epochs}"
-        return f"{name}, epoch {self.epoch}{of}"
+        return f"{name}, epoch {self.epoch}{of}{folded}"
 
     @property
     def batch_size(self) -> int:

@@ -57,6 +57,11 @@ class LayerStreams:
             seeded.seed = torch.zeros((), dtype=torch.int64, device=device)
             self._layers.append((name, seeded))
 
+    @property
+    def draws(self) -> bool:
+        """Whether a layer of the network draws random numbers from its stream."""
+        return bool(self._layers)
+
     def begin(self, seed: int, epoch: int, step: int, part: int) -> None:
         """Set what all layers draw in the next pass, over one part of the effective batch.
 

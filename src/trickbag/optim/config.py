@@ -50,6 +50,12 @@ class TrainConfig(Settings):
       top-1, or mAP if images have several labels. Of equal scores the smaller loss counts, then the
       later epoch.
     - device, compile, threads: `auto` and None follow the machine.
+    - compile_mode: `reduce-overhead` records the compiled step as CUDA graphs, as torch calls it: a
+      GPU then starts all its operations at once. It is for batches that are computed in one part,
+      whose shapes are fixed, and takes memory for a copy of what the step computes.
+    - half_weights: with a reduced precision, compute with copies of the weights of convolutions and
+      linear layers in that precision; the optimizer keeps the float32 weights and updates those (He
+      et al. 2018, section 3.2: parameters, activations and gradients in FP16).
     - deterministic: compute the same bits each time on a GPU, where some of torch's fastest
       algorithms do not; a run ends where an operation has no other. A CPU computes the same bits
       anyway.
@@ -90,10 +96,12 @@ class TrainConfig(Settings):
 
     introduced_later: ClassVar[tuple[str, ...]] = (
         "batch_norm",
+        "compile_mode",
         "deterministic",
         "eval_precision",
         "fit_head",
         "freeze",
+        "half_weights",
         "head_epochs",
         "head_lr",
         "init_head",
@@ -123,6 +131,8 @@ class TrainConfig(Settings):
     layout: Literal["auto", "contiguous", "channels_last"] = "auto"
     device: Device = "auto"
     compile: Literal["auto", "on", "off"] = "auto"
+    compile_mode: Literal["default", "reduce-overhead"] = "default"
+    half_weights: bool = False
     threads: Annotated[int, AtLeast(1, MAX_THREADS)] | None = None
     deterministic: bool = False
     init: str | None = None

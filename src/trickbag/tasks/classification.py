@@ -95,7 +95,7 @@ class ClassificationTask(Task):
             # One pass for all views: BatchNorm's statistics are those of all of them together.
             images = trained.in_layout(torch.cat([images, views.flatten(0, 1)]))
         with trained.autocast():
-            output = trained.network(images)
+            output = trained.outputs(images)
         # A network with an auxiliary head returns its logits too.
         main, *auxiliary = output if isinstance(output, tuple) else (output,)
         loss, logits = _loss(trained.loss, main, batch)

@@ -62,6 +62,7 @@ class DetectionTask(Task):
     """What the trainer does for detection: the losses of Faster R-CNN, and its boxes."""
 
     kind: ClassVar[TaskKind] = "detection"
+    draws: ClassVar[bool] = True
 
     config: DetectionConfig
     num_classes: int

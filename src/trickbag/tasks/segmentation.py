@@ -93,7 +93,7 @@ class SegmentationTask(Task):
     def forward(self, trained: TrainedNetwork, batch: Batch) -> Forward:
         """Return the loss, the share (N,) of pixels that count and are right, and the masks."""
         with trained.autocast():
-            logits_NKHW, auxiliary = trained.network(batch.images)
+            logits_NKHW, auxiliary = trained.outputs(batch.images)
         loss = trained.loss(logits_NKHW.float(), batch)
         if auxiliary is not None:
             loss = loss + self.config.auxiliary_weight * trained.loss(auxiliary.float(), batch)

@@ -57,6 +57,9 @@ class TrainedNetwork(Protocol):
     def network(self) -> nn.Module:
         """The network that is trained."""
 
+    def outputs(self, images_NCHW: Tensor) -> Any:
+        """Return what the network makes of images, with the weights that the step computes with."""
+
     @property
     def loss(self) -> Loss:
         """The loss, as the tricks change it."""
@@ -166,6 +169,9 @@ class Task(ABC):
     """What the trainer does for a task; `kind` is the name of its settings."""
 
     kind: ClassVar[TaskKind]
+
+    draws: ClassVar[bool] = False
+    """Whether `begin` sets what the network draws."""
 
     num_classes: int
 

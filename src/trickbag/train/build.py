@@ -72,6 +72,12 @@ def build(
     UserError for weights that cannot be loaded, or images that the network does not take.
     """
     device = torch.device(plan.device)
+    if plan.training.half_weights and plan.task.kind == "detection":
+        raise UserError(
+            "half weights (training.half_weights) are of classification and segmentation, not of "
+            "detection",
+            "leave them out",
+        )
     network, notes = _build_network(plan, tricks, dataset)
     network = placed(network, device, plan.layout)
     # oneDNN gives wrong gradients of small maps in bf16; see `pad_small_maps`.

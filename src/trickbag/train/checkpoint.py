@@ -16,7 +16,7 @@ from trickbag.files import named_warnings, replacing
 from trickbag.metrics.precision import exact_dtype
 from trickbag.models.weights import read_tensors
 from trickbag.paths import WEIGHTS, exists, require_regular
-from trickbag.train.run import Run
+from trickbag.train.run import BatchDivision, Run
 from trickbag.train.stored_state import require_state
 
 __all__ = [
@@ -134,6 +134,8 @@ def save(
         "others": [list(share) for share in others],
         _SEALED: True,
     }
+    if run.divisions:
+        state["divisions"] = [list(division) for division in run.divisions]
     kept = "; the previous checkpoint is intact" if path.exists() else ""
     with replacing(path, lambda: kept) as file, sealed(file) as summed:
         try:
@@ -269,6 +271,7 @@ def load_state(state: dict[str, Any], run: Run) -> Progress:
     run.optimizer.load_state_dict({**state["optimizer"], "param_groups": filled})
     if run.scaler.is_enabled():
         run.scaler.load_state_dict(state["scaler"])
+    run.divisions = tuple(BatchDivision(*division) for division in state.get("divisions", ()))
     progress = Progress(**state["progress"])
     run.begin_at(run.plan.timestamp(progress.epoch, progress.step))
     # Checkpoints written before had -1 for a score that is not defined, and no loss.

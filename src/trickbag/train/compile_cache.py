@@ -7,14 +7,15 @@ import os
 from typing import TYPE_CHECKING
 
 from trickbag.data.decoding.cache import cache_folder
+from trickbag.errors import Note
 from trickbag.recipe import digest
 from trickbag.settings import plain
 from trickbag.train.build import build
 from trickbag.train.folder.identity import teachers_of
+from trickbag.train.torn_code import remove_torn_code
 
 if TYPE_CHECKING:
     from trickbag.data.dataset import Dataset
-    from trickbag.errors import Note
     from trickbag.train.machine.parallel import World
     from trickbag.train.plan.plan import Plan
     from trickbag.train.run import Run
@@ -26,17 +27,32 @@ __all__ = ["CompileCache", "keep_on_disk"]
 _PLACE = "TORCHINDUCTOR_CACHE_DIR"
 
 
-def keep_on_disk() -> None:
+def keep_on_disk() -> list[Note]:
     """Let torch keep compiled code in the user's cache folder, if the environment names no other.
 
     Torch's own choice is a folder among temporary files, which does not outlive a restart. Torch
     decides by the content of a graph, its own version and the device whether what is there fits.
+    What a process that was killed has left torn there is removed, and a note says so; a folder that
+    somebody else has named is left alone.
     """
     from torch._inductor.runtime.cache_dir_utils import default_cache_dir
 
     # Torch writes its own choice into the environment as soon as it is asked for it.
+    folder = cache_folder() / "compiled"
     if os.environ.get(_PLACE) in (None, default_cache_dir()):
-        os.environ[_PLACE] = str(cache_folder() / "compiled")
+        os.environ[_PLACE] = str(folder)
+    if os.environ[_PLACE] != str(folder):
+        return []
+    removed = remove_torn_code(folder)
+    if not removed:
+        return []
+    count = f"{len(removed)} file" + ("s" if len(removed) != 1 else "")
+    reason = (
+        f"{count} of compiled code in {folder} {'were' if len(removed) != 1 else 'was'} torn, as a "
+        f"process leaves them that is killed while it compiles ({removed[0]}): removed, and "
+        "compiled anew where needed"
+    )
+    return [Note("damage", None, reason)]
 
 
 class CompileCache:
@@ -59,10 +75,10 @@ class CompileCache:
         world: World | None = None,
     ) -> tuple[Run, list[Note]]:
         """Build the run of a plan, as `trickbag.train.build.build` does."""
-        if plan.compile:
-            keep_on_disk()
+        repairs = keep_on_disk() if plan.compile else []
         # Even where a compiled run is kept: that one takes its initial state from this one.
         run, notes = build(plan, tricks, dataset, on_progress, world)
+        notes = [*repairs, *notes]
         if not plan.compile:
             return run, notes
         # Tricks and teachers are constants of a graph. Teachers count by their weights: the file at

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
@@ -14,8 +15,10 @@ from torch import Tensor, nn
 
 from trickbag.functional.batch import Batch
 from trickbag.streams import seed_of
+from trickbag.train.half_weights import HalfWeights
 from trickbag.train.machine.device import autocast, autocast_dtype, in_layout
 from trickbag.train.machine.parallel import World
+from trickbag.train.running_state import RunningState
 from trickbag.train.teachers.online import NoTeacher
 from trickbag.tricks.trick import LateAverage
 
@@ -31,7 +34,7 @@ if TYPE_CHECKING:
     from trickbag.train.plan.plan import Plan
     from trickbag.tricks.trick import Average, Loss, Timestamp, Trick
 
-__all__ = ["Run"]
+__all__ = ["BatchDivision", "Run"]
 
 
 @dataclass(kw_only=True)
@@ -49,6 +52,7 @@ class Run:
       others, which the loader reads with the images.
     - world: the processes that train the run together. This process trains on its rows of an
       effective batch.
+    - divisions: how its rows are divided since the memory ran out, the last one last.
     """
 
     plan: Plan
@@ -68,16 +72,33 @@ class Run:
     teach: Callable[[Batch], Batch] = NoTeacher()
     teacher_logits: TeacherLogits | None = None
     world: World = field(default_factory=World)
+    divisions: tuple[BatchDivision, ...] = ()
+    running_state: RunningState = field(init=False, repr=False)
+    half_weights: HalfWeights | None = field(init=False, repr=False)
     _step: _StepFunctions = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
+        self.half_weights = None
+        if self.plan.training.half_weights and self.autocast_dtype is not None:
+            self.half_weights = HalfWeights(self.network, self.autocast_dtype)
         step = _StepFunctions(self.forward_raw, self.prepare_fields, self.forward)
         if self.plan.compile:
             # A graph for each size of images and batches: a run has few, see `_image_sizes`.
+            compiled = partial(torch.compile, fullgraph=True, dynamic=False)
             step = _StepFunctions(
-                *(torch.compile(function, fullgraph=True, dynamic=False) for function in step)
+                compiled(step.forward_raw, mode=self._compile_mode),
+                compiled(step.prepare_fields),
+                compiled(step.forward),
             )
         self._step = step
+        self.running_state = RunningState(self.network)
+
+    @property
+    def _compile_mode(self) -> str | None:
+        """How the step of a batch in one part is compiled; None as torch does it by itself."""
+        # Parts of a batch add up gradients, which a graph's next start would overwrite.
+        mode = self.plan.training.compile_mode
+        return None if mode == "default" or self.device.type != "cuda" else mode
 
     @property
     def task(self) -> Task:
@@ -108,7 +129,7 @@ class Run:
         What is compiled stays compiled.
         """
         self.plan, self.scaler, self.teacher_logits = other.plan, other.scaler, other.teacher_logits
-        self.world = other.world
+        self.world, self.divisions = other.world, other.divisions
         networks = [(self.network, other.network)]
         if self.average is not None and other.average is not None:
             networks.append((self.average.network, other.average.network))
@@ -122,6 +143,27 @@ class Run:
                     tensor.copy_(other_tensor)
         self.optimizer.load_state_dict(other.optimizer.state_dict())
         self.optimizer.zero_grad(set_to_none=True)
+
+    @property
+    def rows(self) -> int:
+        """The number of this process's rows of a batch."""
+        rows = self.world.rows(self.plan.repeats * self.plan.batch_size)
+        return int(rows.stop) - int(rows.start)
+
+    @property
+    def parts(self) -> int:
+        """The micro-batches into which this process's rows of a batch are divided."""
+        if not self.divisions:
+            return self.plan.training.accumulate
+        # More processes than those before can have fewer rows each.
+        return min(self.divisions[-1].parts, self.rows)
+
+    def divide(self, division: BatchDivision) -> None:
+        """Divide the rows of each batch into more parts from now on."""
+        self.divisions = (*self.divisions, division)
+        if self.plan.compile:
+            # Graphs of the larger parts hold memory, and there can be so many graphs alone.
+            torch._dynamo.reset()
 
     def begin_epoch(self, epoch: int) -> None:
         """Prepare the network for the training of an epoch, counted from 0."""
@@ -169,6 +211,12 @@ class Run:
         """Return loss, outputs and targets of a batch."""
         return self.task.forward(self, self.teach(batch))
 
+    def outputs(self, images_NCHW: Tensor) -> Any:
+        """Return what the network makes of images, with the weights that the step computes with."""
+        if self.half_weights is None:
+            return self.network(images_NCHW)
+        return self.half_weights(images_NCHW)
+
     @property
     def auxiliary_weight(self) -> float:
         """The weight of the loss of the network's auxiliary head."""
@@ -188,23 +236,30 @@ class Run:
     ) -> Iterator[Forward]:
         """Yield loss, outputs and targets of each micro-batch of this process's rows.
 
-        There are `training.accumulate` of them. The effective batch is prepared as a whole, then
+        There are `parts` of them. The effective batch is prepared as a whole, then
         divided, so that its random parameters and mixing partners do not depend on the division.
         """
-        accumulate = self.plan.training.accumulate
+        parts = self.parts
         place = self.plan.seed, timestamp.epoch, timestamp.step
         # Layers draw for each micro-batch of the effective batch, whichever process computes it.
-        first = self.world.rank * accumulate
-        if accumulate == 1:
+        first = self.world.rank * parts
+        if parts == 1:
             self._begin(*place, part=first)
             yield self._step.forward_raw(raw, draws)
             return
         batch = Batch(*self._step.prepare_fields(raw, draws))
         # `tensor_split` always gives so many parts; `chunk` can give fewer.
-        divided = torch.arange(len(batch.images)).tensor_split(accumulate)
+        divided = torch.arange(len(batch.images)).tensor_split(parts)
         for part, rows in enumerate(divided, first):
             self._begin(*place, part=part)
             yield self._step.forward(_rows(batch, slice(int(rows[0]), int(rows[-1]) + 1)))
+
+
+class BatchDivision(NamedTuple):
+    """The parts of each batch of a process from a step of the run on, counted from 0."""
+
+    step: int
+    parts: int
 
 
 class _StepFunctions(NamedTuple):

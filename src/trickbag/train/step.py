@@ -6,10 +6,11 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from trickbag.data.loading.raw_batch import RawBatch
 from trickbag.functional.device import copied
+from trickbag.train.out_of_memory import with_smaller_parts
 
 if TYPE_CHECKING:
     from trickbag.train.checkpoint import Progress
@@ -71,17 +72,29 @@ def _backward(
 
     `progress` counts this process's rows, as step `step` of the run; None counts nothing.
     """
-    for loss, outputs, targets in run.forward_micro_batches(raw, draws, timestamp):
-        # The mean over the images of the whole batch that could be read: a micro-batch counts by
-        # its size.
-        loss = loss * (len(outputs) / max(1, valid))
-        torch.autograd.backward(run.scaler.scale(loss))
-        if progress is None:
-            continue
-        progress.loss_sum += loss.detach() * valid
-        right, counted = run.task.count(outputs, targets)
-        progress.correct += right
-        progress.count += counted
-        bad = torch.isfinite(loss.detach()).logical_not() & (progress.first_bad < 0)
-        progress.first_bad.masked_fill_(bad, step)
+    counts: list[tuple[Tensor, Tensor, Tensor]] = []
+
+    def compute() -> None:
+        counts.clear()
+        if run.half_weights is not None:
+            run.half_weights.take()
+        for loss, outputs, targets in run.forward_micro_batches(raw, draws, timestamp):
+            # The mean over the images of the whole batch that could be read: a micro-batch counts
+            # by its size.
+            loss = loss * (len(outputs) / max(1, valid))
+            torch.autograd.backward(run.scaler.scale(loss))
+            if run.half_weights is not None:
+                run.half_weights.give_gradients()
+            if progress is not None:
+                counts.append((loss.detach(), *run.task.count(outputs, targets)))
+
+    with_smaller_parts(run, timestamp, compute)
+    # Counted once all parts are done: those of a pass that failed do not count.
+    if progress is not None:
+        for loss, right, counted in counts:
+            progress.loss_sum += loss * valid
+            progress.correct += right
+            progress.count += counted
+            bad = torch.isfinite(loss).logical_not() & (progress.first_bad < 0)
+            progress.first_bad.masked_fill_(bad, step)
     run.world.all_reduce_gradients(run.network)

@@ -42,6 +42,7 @@ def require_state(state: Mapping[str, Any], run: Run) -> None:
         _require_like("scaler", state.get("scaler"), run.scaler.state_dict())
     _require_progress(state.get("progress"), run)
     _require_shares(state.get("others"))
+    _require_divisions(state.get("divisions", []), run)
 
 
 def _require(condition: bool, part: str, value: object, expected: str) -> None:
@@ -235,3 +236,22 @@ def _require_shares(stored: object) -> None:
         for share in stored
     )
     _require(valid, "others", stored, "the sums of the other processes")
+
+
+def _require_divisions(stored: object, run: Run) -> None:
+    """Check the parts of a batch by step: more and more of them, later and later."""
+    plan = run.plan
+    valid = isinstance(stored, list) and all(
+        isinstance(division, list) and len(division) == 2 and all(type(n) is int for n in division)
+        for division in stored
+    )
+    if valid:
+        assert isinstance(stored, list)
+        steps, parts = [step for step, _ in stored], [parts for _, parts in stored]
+        valid = (
+            steps == sorted(steps)
+            and all(0 <= step < plan.steps for step in steps)
+            and [plan.training.accumulate, *parts] == sorted({plan.training.accumulate, *parts})
+            and max(parts, default=1) <= plan.repeats * plan.batch_size
+        )
+    _require(valid, "divisions", stored, "pairs of a step and the parts of a batch from it on")

@@ -19,6 +19,7 @@ from trickbag.train.folder.result import Result
 from trickbag.train.head_fit import fit_head
 from trickbag.train.machine.device import placed
 from trickbag.train.machine.parallel import StepStatus, World
+from trickbag.train.out_of_memory import division_notes, follow_division
 from trickbag.train.statistics import reestimate
 from trickbag.train.step import to_device, train_step
 from trickbag.train.validate import validate
@@ -76,6 +77,7 @@ class Trainer:
     caller: Caller
     images: int = field(init=False, default=0)
     clock: Clock = field(init=False)
+    _noted: int = field(init=False, default=0)
 
     def __post_init__(self) -> None:
         self.clock = Clock(self.progress.elapsed_s)
@@ -157,6 +159,7 @@ class Trainer:
         if progress.epoch == progress.step == 0:
             self._fit_head()
         run.begin_epoch(progress.epoch)
+        self._note_divisions()  # those of a run that goes on
         started, before = time.perf_counter(), progress.seconds
         data = self.plan.data_at(run.tricks, progress.epoch)
         batches = self.loaders.train.epoch(
@@ -164,10 +167,12 @@ class Trainer:
         )
         for raw in batches:
             status = self.world.all_reduce_status(
-                StepStatus(run.task.weight(raw), self.stop.name, self.log.due())
+                StepStatus(run.task.weight(raw), self.stop.name, self.log.due(), run.parts)
             )
+            follow_division(run, progress, status.parts)
             valid = status.valid / run.task.unit(raw) / self.plan.repeats
             train_on(run, raw, valid, progress)
+            self._note_divisions()
             self.images += self.plan.batch_size
             progress.seconds = before + time.perf_counter() - started
             if status.due:
@@ -180,6 +185,16 @@ class Trainer:
         totals = self._totals()
         progress.seconds = before + time.perf_counter() - started
         return totals
+
+    def _note_divisions(self) -> None:
+        """Say, in log and result, where batches are divided further as the memory ran out."""
+        if len(self.run.divisions) == self._noted:
+            return
+        notes = division_notes(self.run)[self._noted :]
+        self._noted = len(self.run.divisions)
+        for note in notes:
+            self.log.note(f"note: {note.text}")
+        self.record.notes = [*self.record.notes, *notes]
 
     def _fit_head(self) -> None:
         """Fit the classifier before the first step, if the run does so.
@@ -249,6 +264,7 @@ class Trainer:
         """
         if last is None:  # resumed after the last epoch, before the result was written
             last = self._validate(self.loaders.val, keep_logits=True)
+        self._note_divisions()
         kept, network = last, self.run.evaluated_network
         # The first process alone notes the best epoch, and all have to take the same way.
         epoch = self.world.broadcast(lambda: self.record.kept_epoch(self.progress))

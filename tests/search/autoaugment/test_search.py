@@ -47,10 +47,8 @@ def run(
     return search.run(executor or LimitedExecutor(), out, log=SearchLog())
 
 
-@pytest.mark.parametrize(
-    "controller",
-    ["density", *(pytest.param(name, marks=pytest.mark.slow) for name in ("ppo", "random"))],
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("controller", CONTROLLERS)
 def test_a_search_leaves_a_policy_that_trains(
     pictures: Path, tmp_path: Path, controller: ControllerName
 ) -> None:

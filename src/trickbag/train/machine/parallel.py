@@ -44,12 +44,13 @@ class StepStatus(NamedTuple):
     `valid` counts what counts in the loss of the effective batch: the images that could be read, or
     of masks the pixels that have a class; `stop` is the name of a
     signal that a process has caught; `due` tells whether the first process shows numbers after the
-    step.
+    step; `parts` is into how many parts a process divides its rows.
     """
 
     valid: int = 0
     stop: str = ""
     due: bool = False
+    parts: int = 0
 
 
 class ProcessLost(RunFailed):
@@ -79,7 +80,10 @@ class World:
         """
 
     def all_reduce_status(self, status: StepStatus) -> StepStatus:
-        """Return the status of all processes: the sum of the images, any signal, rank 0's `due`."""
+        """Return the status of all processes: the images of all, any signal, the most parts.
+
+        `due` is that of rank 0.
+        """
         return status
 
     def all_gather(self, data: Any) -> list[Any]:
@@ -141,9 +145,9 @@ class ProcessWorld(World):
 
     def all_reduce_status(self, status: StepStatus) -> StepStatus:
         number = signal_number(status.stop)
-        heads, _ = self._all_gather_messages(status.valid, number, status.due)
-        valid, signals, dues = zip(*heads, strict=True)
-        return StepStatus(sum(valid), signal_name(max(signals)), bool(dues[0]))
+        heads, _ = self._all_gather_messages(status.valid, number, status.due, status.parts)
+        valid, signals, dues, parts = zip(*heads, strict=True)
+        return StepStatus(sum(valid), signal_name(max(signals)), bool(dues[0]), max(parts))
 
     def all_gather(self, data: Any) -> list[Any]:
         _, texts = self._all_gather_messages(text=json.dumps(data))
@@ -224,16 +228,17 @@ class ProcessWorld(World):
         valid: int = 0,
         signal: int = 0,
         due: bool = False,
+        parts: int = 0,
         text: str = "",
         failed: bool = False,
-    ) -> tuple[list[tuple[int, int, int]], list[bytes]]:
+    ) -> tuple[list[tuple[int, int, int, int]], list[bytes]]:
         """Return the numbers and the text of every process.
 
         All messages between processes have this one form, so that a process that fails can send
         its error whatever the others wait for. Raises that error in the others.
         """
         data = text.encode()
-        numbers = torch.tensor([failed, valid, signal, due, len(data)], dtype=torch.int64)
+        numbers = torch.tensor([failed, valid, signal, due, parts, len(data)], dtype=torch.int64)
         heads = [row.tolist() for row in self._all_gather_tensor(numbers, failed=failed)]
         longest = max(head[-1] for head in heads)
         texts = [b""] * self.size
@@ -245,7 +250,7 @@ class ProcessWorld(World):
         for head, message in zip(heads, texts, strict=True):
             if head[0] and not failed:
                 raise _error_of(json.loads(message))
-        return [(head[1], head[2], head[3]) for head in heads], texts
+        return [(head[1], head[2], head[3], head[4]) for head in heads], texts
 
     def _all_gather_tensor(self, tensor: Tensor, *, failed: bool) -> list[Tensor]:
         tensors = [torch.empty_like(tensor) for _ in range(self.size)]

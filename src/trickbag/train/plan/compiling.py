@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from trickbag.errors import Note
 
-__all__ = ["COMPILED_STEPS", "is_compiled"]
+if TYPE_CHECKING:
+    from trickbag.optim.config import TrainConfig
+
+__all__ = ["COMPILED_STEPS", "is_compiled", "mode_notes"]
 
 COMPILED_STEPS = 1000
 """The fewest steps of a run that `auto` compiles, on a GPU.
@@ -34,3 +37,19 @@ def is_compiled(
         "win back the time that compiling takes (--set training.compile=on compiles)"
     )
     return False, [Note("choice", None, reason)]
+
+
+def mode_notes(training: TrainConfig, device: str, compiles: bool) -> list[Note]:
+    """Return a note where `training.compile_mode` is set and changes nothing."""
+    if training.compile_mode == "default":
+        return []
+    if device != "cuda":
+        reason = f"CUDA graphs are of a CUDA device, and this run is on {device.upper()}"
+    elif not compiles:
+        reason = "the step is not compiled (--set training.compile=on compiles it)"
+    elif training.accumulate > 1:
+        reason = "batches are computed in parts (training.accumulate)"
+    else:
+        return []
+    text = f"training.compile_mode={training.compile_mode} changes nothing: {reason}"
+    return [Note("no_effect", None, text)]

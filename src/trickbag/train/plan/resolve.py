@@ -28,7 +28,7 @@ from trickbag.train.plan.channels import (
     require_colours,
     with_pixels,
 )
-from trickbag.train.plan.compiling import is_compiled
+from trickbag.train.plan.compiling import is_compiled, mode_notes
 from trickbag.train.plan.ending_notes import ending_notes
 from trickbag.train.plan.no_effect_notes import first_reasons, no_effect_notes
 from trickbag.train.plan.phase_notes import phase_notes
@@ -313,7 +313,10 @@ def _on_this_machine(
         reason = "a run on a CPU computes the same bits each time without it too"
         notes.append(_choice(f"training.deterministic changes nothing: {reason}"))
     compiles, compile_notes = is_compiled(training.compile, device, steps)
-    notes += compile_notes
+    notes += compile_notes + mode_notes(training, device, compiles)
+    if training.half_weights and precision == "float32":
+        reason = "training is in float32"
+        notes.append(_choice(f"training.half_weights changes nothing: {reason}"))
     layout = choose_layout(precision, device) if training.layout == "auto" else training.layout
     if training.threads is not None:
         cores = CoreShare(threads=training.threads)
