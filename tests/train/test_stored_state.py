@@ -16,12 +16,11 @@ from trickbag.recipe import trick_from_text
 from trickbag.train import checkpoint
 from trickbag.train.checkpoint import Progress
 from trickbag.train.folder.run_folder import RunFolder
+from trickbag.train.run import BatchDivision, Run
 from trickbag.train.stored_state import require_state
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-    from trickbag.train.run import Run
 
 VALUES = {**OTHER_VALUES, "tensor": torch.zeros(2), "tensors": [torch.zeros(1)]}
 
@@ -34,6 +33,7 @@ def run(pictures: Path) -> Run:
     for parameter in run.network.parameters():
         parameter.grad = torch.zeros_like(parameter)
     run.optimizer.step()
+    run.divisions = (BatchDivision(0, 2),)
     return run
 
 
@@ -81,6 +81,17 @@ def test_any_part_of_another_type(run: Run, state: dict[str, Any]) -> None:
         checkpoint.load_state(with_value(state, path, VALUES[name]), run)
         run.optimizer.step()
     checkpoint.load_state(state, run)
+
+
+@pytest.mark.parametrize(
+    "divisions", [[[0, 1]], [[3, 2], [1, 4]], [[0, 4], [1, 2]], [[0, 10**6]], [[-1, 2]], [[0]], [2]]
+)
+def test_parts_of_a_batch_that_no_run_has(
+    run: Run, state: dict[str, Any], divisions: list[Any]
+) -> None:
+    with pytest.raises(UserError, match=r"divisions = .* must be pairs of a step and the parts"):
+        require_state(with_value(state, ("divisions",), divisions), run)
+    require_state(with_value(state, ("divisions",), [[0, 2], [1, 8]]), run)
 
 
 @pytest.mark.parametrize("path", [("schema",), ("trial",), ("progress", "epoch"), ("optimizer",)])
