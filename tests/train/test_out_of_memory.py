@@ -15,9 +15,10 @@ from tests.builders.recipes import bare_recipe
 from tests.train.test_step import make_run, one_step, raw_batch
 from trickbag.data.dataset import prepare
 from trickbag.errors import RunFailed, Stopped
+from trickbag.train.checkpoint import Progress
 from trickbag.train.fit import fit
 from trickbag.train.folder.log import RunLog
-from trickbag.train.out_of_memory import division_notes
+from trickbag.train.out_of_memory import division_notes, follow_division
 from trickbag.tricks.mixup import Mixup
 from trickbag.tricks.sam import Sam
 from trickbag.tricks.trick import Trick
@@ -176,3 +177,13 @@ def test_a_run_that_cannot_go_on_says_so_in_its_result(pictures: Path, tmp_path:
     with pytest.raises(RunFailed, match="with 1 image of 3x32x32 at a time"):
         fit(recipe, out=tmp_path, dataset=prepare(recipe.data))
     assert "which is the least" in (tmp_path / "result.json").read_text()
+
+
+def test_a_process_follows_one_whose_memory_ran_out(pictures: Path) -> None:
+    run = make_run(pictures, model=MODEL, rows=16)
+    progress = Progress.start(run.device)
+    progress.step = 3
+    for parts in (1, 4, 4, 2):
+        follow_division(run, progress, parts)
+    assert run.divisions == ((3, 4),)
+    assert run.parts == 4

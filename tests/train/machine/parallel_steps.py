@@ -89,7 +89,7 @@ def main(pictures: Path, out: Path) -> None:
         with process_world() as world:
             received["status"] = list(
                 world.all_reduce_status(
-                    StepStatus(3 + world.rank, "" if first else "SIGTERM", first)
+                    StepStatus(3 + world.rank, "" if first else "SIGTERM", first, 1 + world.rank)
                 )
             )
             received["broadcast"] = world.broadcast(lambda: {"rank": world.rank})

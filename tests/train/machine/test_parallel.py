@@ -90,7 +90,7 @@ def test_collectives_and_errors_reach_all_processes(two: Path) -> None:
     results = [json.loads((two / f"received-{rank}.json").read_text()) for rank in range(2)]
     assert [received["first"] for received in results] == [True, False]
     for received in results:
-        assert received["status"] == [7, "SIGTERM", True]
+        assert received["status"] == [7, "SIGTERM", True, 2]
         assert received["broadcast"] == {"rank": 0}
         assert received["tensor"] == [[0.0] * 3] * 2
         assert received["kind"] == "DoesNotApply"
