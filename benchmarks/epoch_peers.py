@@ -18,6 +18,7 @@ import argparse
 import json
 import os
 import resource
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -104,6 +105,17 @@ def commands(args: argparse.Namespace, folder: Path) -> tuple[dict[str, list[str
     return sides, left_out
 
 
+def thinned(data: Path, images: int, folder: Path) -> Path:
+    """Copy at most so many images of `train` and `val`, evenly over both, to a folder."""
+    files = sorted(path for part in ("train", "val") for path in data.glob(f"{part}/*/*"))
+    step = max(1, -(-len(files) // images))
+    for path in files[::step]:
+        copy = folder / path.relative_to(data)
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(path, copy)
+    return folder
+
+
 def timed(command: list[str], out: Path, threads: int) -> dict[str, Any]:
     """Run a command to its end; return its seconds, and what it tells of itself."""
     is_ours, is_script = "trickbag" in command, command[1].endswith("train.py")
@@ -159,6 +171,7 @@ def main() -> None:
     parser.add_argument("--network", default="resnet18")
     parser.add_argument("--pixels", type=int, default=128)
     parser.add_argument("--batch", type=int, default=32)
+    parser.add_argument("--images", type=int, default=3000, help="of DATA at most; 0: all")
     parser.add_argument("--epochs", type=int, default=1)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--threads", type=int, default=1)
@@ -174,13 +187,16 @@ def main() -> None:
             args.network, args.pixels, args.batch, args.rounds = "resnet18", 32, 8, 1
             args.workers = 0
         args.data = str(Path(args.data).resolve())
+        name_of_data = Path(args.data).name
+        if args.images and not args.quick:
+            args.data = str(thinned(Path(args.data), args.images, Path(folder) / "images"))
         sides, left_out = commands(args, Path(folder))
         rows = measured(sides, args.rounds, args.threads)
     for reason in left_out:
         print(f"left out: {reason}", file=sys.stderr)
     if args.quick:
         return
-    data = Path(args.data).name
+    data = f"{args.images:,} images of {name_of_data}" if args.images else name_of_data
     description = (
         f"{args.epochs} epoch{'s' * (args.epochs > 1)} of {args.network} on {data}, "
         f"{args.pixels} px, batches of {args.batch}, {args.threads} "
