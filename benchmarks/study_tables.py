@@ -26,6 +26,24 @@ def coverage(result: dict[str, Any]) -> str:
     return "\n".join([*lines, "", f"{note} {caption(result)}"])
 
 
+def fold_coverage(result: dict[str, Any]) -> str:
+    """Write how often the corrected and the plain interval of folds hold the truth."""
+    heads = ["learners", "outcome", "examples", "folds", "splits", "seeds", "corrected", "width"]
+    heads += ["plain t", "width", "no interval"]
+    lines = [table_row(heads), "|---|---" + "|---:" * (len(heads) - 2) + "|"]
+    for row in result["fold_coverage"]:
+        names = ("learners", "outcome", "examples", "folds", "splits", "seeds")
+        cells = [row[name] for name in names]
+        cells += [row["held"], f"{row['width']:.2f}"]
+        cells += [row["held_plain"], f"{row['plain_width']:.2f}", row["without_interval"]]
+        lines.append(table_row(cells))
+    note = (
+        f"In % of {result['studies']:,} studies a row, of those that have an interval; widths are "
+        "medians, over that of an interval that knows the true variance."
+    )
+    return "\n".join([*lines, "", f"{note} {caption(result)}"])
+
+
 def looks(result: dict[str, Any]) -> str:
     """Write the false verdicts by the number of looks, then what stopping settled arms saves."""
     heads = ["tricks", "looks", "helps, planned", "any verdict, planned"]

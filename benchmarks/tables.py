@@ -41,7 +41,7 @@ from finetune_table import finetuning
 from outcome_tables import outcome
 from search_tables import searches
 from step_tables import busy_machine, cifar_speed, epochs, gpu, scaling, small_maps, trick_costs
-from study_tables import coverage, looks
+from study_tables import coverage, fold_coverage, looks
 from table_cells import machine, or_dash, table_row
 from transfer_tables import transfer
 from trickbag.data.config import DataConfig
@@ -95,6 +95,8 @@ def benchmark(result: dict[str, Any]) -> str:
         return searches(result)
     if "coverage" in result:
         return coverage(result)
+    if "fold_coverage" in result:
+        return fold_coverage(result)
     if "looks" in result:
         return looks(result)
     if "stability" in result:

@@ -14,6 +14,7 @@ import pytest
 
 from tests.builders.recipes import study_arguments
 from tests.builders.studies import effects, results
+from trickbag.study.folder import StudyFolder
 
 DESIGN = ("--tricks", "mixup,label_smoothing", "--workers", "2")
 
@@ -138,6 +139,53 @@ def test_chaos(pictures: Path, tmp_path: Path) -> None:
     assert results(out) == results(quiet)
     assert len(results(out)) == 24
     assert not list((out / "trials").glob(".*")), "nothing half written is left"
+
+
+@pytest.mark.slow
+def test_killed_while_it_tunes_it_goes_on_with_other_workers(
+    pictures: Path, tmp_path: Path
+) -> None:
+    tuned = ("--tricks", "mixup", "--tune", "training.lr=1x,2x", "--tune-seeds", "1")
+    quiet, out = tmp_path / "quiet", tmp_path / "study"
+    options = (*tuned, "--seeds", "2", "--workers", "2")
+    subprocess.run(command(pictures, quiet, *options), check=True, capture_output=True)
+    driver = start(pictures, out, *options)
+    wait_for_line(out, driver)
+    driver.kill()
+    driver.communicate()
+    assert driver.returncode == -signal.SIGKILL, "it ended before it was killed"
+    stored = StudyFolder(out).read_study()
+    assert stored is not None
+    assert stored.tuning is not None
+    assert not all(arm.tuned for arm in stored.tuning.arms), "the tuning had ended"
+    rest = (*tuned, "--seeds", "2", "--workers", "1")
+    subprocess.run(command(pictures, out, *rest), check=True, capture_output=True)
+    assert effects(out) == effects(quiet)
+    assert results(out) == results(quiet)
+    records = [StudyFolder(folder).read_study() for folder in (out, quiet)]
+    assert [record and record.tuning for record in records] == [
+        records[1] and records[1].tuning
+    ] * 2
+
+
+@pytest.mark.slow
+def test_killed_within_a_fold_a_study_goes_on_with_other_workers(
+    pictures: Path, tmp_path: Path
+) -> None:
+    quiet, out = tmp_path / "quiet", tmp_path / "study"
+    options = ("--tricks", "mixup", "--folds", "3", "--seeds", "2")
+    whole = command(pictures, quiet, *options, "--workers", "2")
+    subprocess.run(whole, check=True, capture_output=True)
+    driver = start(pictures, out, *options, "--workers", "2")
+    wait_for_line(out, driver)
+    driver.kill()
+    driver.communicate()
+    assert driver.returncode == -signal.SIGKILL, "it ended before it was killed"
+    # The folder knows how the data are divided.
+    rest = command(pictures, out, "--tricks", "mixup", "--workers", "1")
+    subprocess.run(rest, check=True, capture_output=True)
+    assert effects(out) == effects(quiet)
+    assert results(out) == results(quiet)
 
 
 def ray_workers(out: Path) -> list[int]:

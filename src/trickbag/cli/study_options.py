@@ -22,6 +22,15 @@ def add_study_options(group: argparse._ArgumentGroup) -> None:
     """Add what says what is studied."""
     add_design_options(group)
     group.add_argument("--seeds", metavar="N", help="default: 5")
+    group.add_argument(
+        "--folds",
+        metavar="K",
+        help="divide the training and validation images into K folds, and train every arm for each "
+        "fold with each seed (default: 1): effects are then about new splits of the data",
+    )
+    group.add_argument(
+        "--splits", metavar="S", help="divide the images into folds S times (default: 1)"
+    )
     group.add_argument("--add-seeds", metavar="N", help="add seeds to a finished study")
     group.add_argument(
         "--max-seeds",
@@ -106,6 +115,7 @@ def study_from(args: argparse.Namespace) -> Study:
     """Return the study that the arguments describe."""
     from typing import Annotated
 
+    from trickbag.data.config import MAX_FOLDS
     from trickbag.errors import UserError
     from trickbag.parsing import parse
     from trickbag.ranges import Between
@@ -113,6 +123,7 @@ def study_from(args: argparse.Namespace) -> Study:
     from trickbag.study.kept_weights import KeepWeights
     from trickbag.study.limits import MAX_RETRIES, MAX_SEEDS
     from trickbag.study.study import Study
+    from trickbag.study.units import MAX_SPLITS
 
     recipe = recipe_from(args)
     design = design_from(args, recipe)
@@ -132,6 +143,10 @@ def study_from(args: argparse.Namespace) -> Study:
         settings["shard"] = (int(shard[1]), int(shard[2]))
     if args.max_seeds is not None:
         settings["max_seeds"] = count_from(args.max_seeds, "--max-seeds", MAX_SEEDS, least=2)
+    if args.folds is not None:
+        settings["folds"] = count_from(args.folds, "--folds", MAX_FOLDS, least=2)
+    if args.splits is not None:
+        settings["splits"] = count_from(args.splits, "--splits", MAX_SPLITS)
     if args.until_settled:
         settings["until_settled"] = True
     if args.margin is not None:

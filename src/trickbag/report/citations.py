@@ -12,10 +12,20 @@ from types import MappingProxyType
 from trickbag import tricks
 from trickbag.errors import UserError
 
-__all__ = ["HOLM", "LAN_DEMETS", "TWO_ONE_SIDED", "Citation", "bibtex", "citations", "of_trick"]
+__all__ = [
+    "HOLM",
+    "LAN_DEMETS",
+    "NADEAU_BENGIO",
+    "TWO_ONE_SIDED",
+    "Citation",
+    "bibtex",
+    "citations",
+    "of_trick",
+]
 
 HOLM = "holm1979simple"
 LAN_DEMETS = "lan1983discrete"
+NADEAU_BENGIO = "nadeau2003inference"
 TWO_ONE_SIDED = "schuirmann1987comparison"
 
 _WITHOUT_NUMBER = MappingProxyType({"Krizhevsky et al. 2012": "krizhevsky2012imagenet"})

@@ -102,6 +102,11 @@ def _variants(study: Path) -> Sequence[VariantRecord]:
     """Return the variants of a study of one network that apply to it."""
     record = StudyFolder(study).read_study()
     assert record is not None
+    if record.folds is not None:
+        raise UserError(
+            f"{study} is a study on {record.folds} folds: its networks have seen other images each",
+            "name the folders of the trials, LABEL=RUN,RUN,...",
+        )
     if len(record.layouts) != 1:
         raise UserError(
             f"{study} is a study of {len(record.layouts)} networks, which share their labels",

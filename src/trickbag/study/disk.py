@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from trickbag.recipe import Recipe
     from trickbag.study.executors import Machine
     from trickbag.study.prepare import PreparedStudy
+    from trickbag.study.trial import Trial
     from trickbag.train.disk import RunBytes
     from trickbag.tricks.trick import TeacherSpec
 
@@ -73,16 +74,20 @@ def disk_use(study: PreparedStudy, machine: Machine, folder: Path) -> DiskUse:
     kept = kept_trials(plan.weights_kept, study.progress.trial_plan, plan.design.full)
     # Once for each recipe: a study has it with every seed.
     of_recipe: dict[str, RunBytes | None] = {}
+    sizes: list[tuple[Trial, RunBytes]] = []
     for trial in pending:
-        if trial.recipe.id not in of_recipe:
-            of_recipe[trial.recipe.id] = _bytes(trial.recipe, study.dataset)
-    sizes = [(trial, size) for trial in pending if (size := of_recipe[trial.recipe.id]) is not None]
+        # The files of all folds are as long as those of the first.
+        recipe = plan.division.on_first(trial) if plan.division else trial.recipe
+        if recipe.id not in of_recipe:
+            of_recipe[recipe.id] = _bytes(recipe, study.dataset)
+        if (size := of_recipe[recipe.id]) is not None:
+            sizes.append((trial, size))
     workers = max(1, min(machine.workers, len(pending)))
     running = sorted((2 * size.checkpoint + size.weights for _, size in sizes), reverse=True)
     logits: dict[object, int] = {}
     for trial, size in sizes:
         for spec, number in size.teacher_logits.items():
-            logits[_logits_file(spec, trial.seed)] = number
+            logits[_logits_file(spec, trial)] = number
     weights = [size.weights for trial, size in sizes if trial.id in kept]
     existing = next(place for place in (folder, *folder.absolute().parents) if place.exists())
     free = shutil.disk_usage(existing).free
@@ -93,16 +98,18 @@ def disk_use(study: PreparedStudy, machine: Machine, folder: Path) -> DiskUse:
         weights=sum(weights),
         other=sum(size.other + _RESULT for _, size in sizes) + (_PAGE if sizes else 0),
         running=sum(running[:workers]),
-        decoded=_decoded(study.dataset, machine, len(pending), existing),
+        # The runs of folds read their own images, see `Driver`.
+        decoded=0 if plan.folds else _decoded(study.dataset, machine, len(pending), existing),
         teacher_logits=sum(logits.values()),
         free=free,
     )
 
 
-def _logits_file(spec: TeacherSpec, seed: int) -> object:
+def _logits_file(spec: TeacherSpec, trial: Trial) -> object:
     """Return what tells files of logits apart: their name, or what determines them."""
-    # The crops that are replayed are those of a seed.
-    return spec.cache or (spec, seed if spec.view == "replay" else None)
+    # The crops that are replayed are those of a seed; each fold has training images of its own.
+    seed = trial.seed if spec.view == "replay" else None
+    return spec.cache or (spec, seed, trial.fold, trial.split)
 
 
 def _bytes(recipe: Recipe, dataset: Dataset) -> RunBytes | None:

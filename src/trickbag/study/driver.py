@@ -131,8 +131,9 @@ class Driver:
 
         Return the data set that holds them; None where each process prepares its data set.
         """
-        # One trial decodes its images itself; the file would be written to be read once.
-        if pending < 2 or not self.executor.machine.shares_memory:
+        # One trial decodes its images itself; the file would be written to be read once. Each fold
+        # has other images to train and to validate.
+        if pending < 2 or not self.executor.machine.shares_memory or self.study.plan.folds:
             return None
         return shared_images(
             self.study.dataset,
@@ -173,6 +174,7 @@ class Driver:
             plan.max_seeds,
             plan.margin,
             stops=plan.until_settled,
+            on_folds=plan.folds is not None,
         )
         if not finished:
             judged = unfinished(judged)

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from trickbag.study.forecast import CostGroup, Forecast
     from trickbag.study.prepare import PreparedStudy
     from trickbag.study.trial import Trial
+    from trickbag.study.units import Folds
 
 __all__ = ["disk_lines", "disk_warning", "forecast_lines", "size_text", "trial_rows"]
 
@@ -25,27 +26,38 @@ _BYTE_UNITS = ("bytes", "KB", "MB", "GB", "TB")
 
 def trial_rows(study: PreparedStudy, pending: Sequence[Trial]) -> list[tuple[str, ...]]:
     """Return a table of the variants with the seeds to be run; the first row is its head."""
-    seeds: dict[tuple[str, str], list[int]] = {}
+    trials: dict[tuple[str, str], list[Trial]] = {}
     for trial in pending:
-        seeds.setdefault((trial.model, trial.label), []).append(trial.seed)
+        trials.setdefault((trial.model, trial.label), []).append(trial)
     # The arms of a study of backbones have the same tricks.
     backbones = dict(design.arms) if isinstance(design := study.plan.design, Backbones) else {}
     last = "starts from" if backbones else "tricks"
-    rows: list[tuple[str, ...]] = [("network", "variant", "seeds", last)]
+    folds = study.plan.division
+    head = "seeds" if folds is None else f"seeds on {folds.count * folds.splits} folds"
+    rows: list[tuple[str, ...]] = [("network", "variant", head, last)]
     for layout in study.progress.trial_plan.layouts:
         for variant in layout.variants:
             if variant.recipe is None:
                 cells = ("-", f"does not apply: {variant.reason}")
             else:
-                open_seeds = seeds.get((variant.model, variant.label))
                 cells = (
-                    "done" if open_seeds is None else seeds_text(open_seeds),
+                    _open_seeds(trials.get((variant.model, variant.label)), folds),
                     ", ".join(backbones.get(variant.label, variant.recipe.trick_names)) or "none",
                 )
             rows.append((variant.model, variant.label, *cells))
         rows += [(layout.model, "generator", "", generator) for generator in layout.generators]
         rows += [(layout.model, "aliases", "", " = ".join(group)) for group in layout.aliases]
     return rows
+
+
+def _open_seeds(trials: Sequence[Trial] | None, folds: Folds | None) -> str:
+    """Write the seeds of trials to be run; on folds, how many trials where some have ended."""
+    if trials is None:
+        return "done"
+    seeds = {trial.seed for trial in trials}
+    if folds is None or len(trials) == len(seeds) * folds.count * folds.splits:
+        return seeds_text([*seeds])
+    return f"{len(trials)} trials of {seeds_text([*seeds])}"
 
 
 def forecast_lines(study: PreparedStudy, forecast: Forecast) -> list[str]:
@@ -67,18 +79,23 @@ def forecast_lines(study: PreparedStudy, forecast: Forecast) -> list[str]:
     ]
     seeds, outcome = forecast.most_seeds or study.plan.number_of_seeds, study.plan.outcome
     share = f"{forecast.comparisons} effects share the 5 %"
+    units = f"{seeds} seeds see"
+    difference = "a paired difference"
+    if (folds := study.plan.division) is not None:
+        units = f"{folds.count * folds.splits} folds, whose training images overlap, see"
+        difference = "a fold's mean difference"
     if forecast.smallest is None:
         return [*lines, "with one seed no effect has an interval; two is the least, five are usual"]
     if forecast.sd is None:
         return [
             *lines,
-            f"{seeds} seeds see an effect of {forecast.smallest:.2f} standard deviations of a "
-            f"paired difference in 4 of 5 studies ({share}); --sd S gives it in units of {outcome}",
+            f"{units} an effect of {forecast.smallest:.2f} standard deviations of {difference} in "
+            f"4 of 5 studies ({share}); --sd S gives it in units of {outcome}",
         ]
     return [
         *lines,
-        f"{seeds} seeds see an effect of {forecast.smallest:.3g} on {outcome} in 4 of 5 studies "
-        f"(standard deviation of a paired difference {forecast.sd:.3g}; {share})",
+        f"{units} an effect of {forecast.smallest:.3g} on {outcome} in 4 of 5 studies "
+        f"(standard deviation of {difference} {forecast.sd:.3g}; {share})",
     ]
 
 

@@ -20,8 +20,8 @@ class Findings(Sequence["Effect"]):
     """The effects that a study found, in design order, as a sequence.
 
     `results` has a flat dict for each trial that ended (`pandas.DataFrame(findings.results)` is a
-    table): `label`, `model`, `seed`, `trial`, `error`, and each metric by its name. `folder` is
-    the study's folder.
+    table): `label`, `model`, `seed`, on folds `fold` and `split`, `trial`, `error`, and each metric
+    by its name. `folder` is the study's folder.
     """
 
     effects: tuple[Effect, ...]
@@ -40,6 +40,11 @@ class Findings(Sequence["Effect"]):
                     "label": result.label,
                     "model": result.model,
                     "seed": result.seed,
+                    **{
+                        name: value
+                        for name in ("fold", "split")
+                        if (value := getattr(result, name)) is not None
+                    },
                     "trial": result.trial,
                     "error": result.error,
                 }
@@ -53,7 +58,8 @@ class Findings(Sequence["Effect"]):
         That is for want of trials: what the design cannot tell, and what does not apply, is not
         missing. With one seed no effect has an interval.
         """
-        many_seeds = len({row["seed"] for row in self.results}) > 1
+        units = {(row["seed"], row.get("fold"), row.get("split")) for row in self.results}
+        many_seeds = len(units) > 1
         networks = len({effect.model for effect in self.effects}) > 1
         return [
             f"{effect.label} on {effect.model}" if networks else effect.label

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from trickbag.data.cores import usable_cores
@@ -126,7 +126,14 @@ def forecast(study: PreparedStudy, executor: Executor, sd: float | None = None) 
     """
     pending = tuple(study.progress.pending(study.plan.retries))
     started = ProcessorTimes.read()
-    costs = _costs([trial for trial in pending if trial.id not in study.trained], study.dataset)
+    # The runs of all folds cost the same: those of the first are timed.
+    folds = study.plan.division
+    timed = [
+        trial if folds is None else replace(trial, recipe=folds.on_first(trial))
+        for trial in pending
+        if trial.id not in study.trained
+    ]
+    costs = _costs(timed, study.dataset)
     evaluations = _evaluation_costs(pending, study)
     busy_cores = load_between(started, ProcessorTimes.read())
     workers = max(1, min(executor.machine.workers, len(pending)))
@@ -135,9 +142,10 @@ def forecast(study: PreparedStudy, executor: Executor, sd: float | None = None) 
     known_sd = standard_deviation(effects) if sd is None else sd
     most_seeds = study.plan.max_seeds if study.plan.until_settled else None
     smallest = detectable(
-        most_seeds or study.plan.number_of_seeds,
+        folds.count * folds.splits if folds else most_seeds or study.plan.number_of_seeds,
         1.0 if known_sd is None else known_sd,
         comparisons=max(1, comparisons),
+        overlap=folds.overlap if folds else 0.0,
     )
     seconds = _trial_seconds(pending, costs, evaluations, study.trained)
     tuning_s = [*_tuning_seconds(study, costs)]

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from trickbag.study.analysis.images import ScoresByImage
+    from trickbag.study.units import Unit
     from trickbag.train.folder.image_scores import ScoredPart
 
 __all__ = ["scores_by_image"]
@@ -29,7 +30,7 @@ _KEPT = 64
 
 
 def scores_by_image(
-    ids: Mapping[tuple[str, str], Mapping[int, str]], outcome: str, folders: Sequence[Path]
+    ids: Mapping[tuple[str, str], Mapping[Unit, str]], outcome: str, folders: Sequence[Path]
 ) -> ScoresByImage | None:
     """Return what reads the scores of an outcome; None for one that is no mean over images.
 
@@ -51,7 +52,7 @@ def scores_by_image(
                     return values
         return None
 
-    def scores(model: str, label: str, seed: int) -> NDArray[np.float32] | None:
+    def scores(model: str, label: str, seed: Unit) -> NDArray[np.float32] | None:
         trial = ids.get((model, label), {}).get(seed)
         return None if trial is None else read(trial)
 

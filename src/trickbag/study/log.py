@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from trickbag.study.analysis.outcomes import Metrics
     from trickbag.study.progress import StudyProgress
     from trickbag.study.records.result import StoredResult
+    from trickbag.study.units import Unit
 
 __all__ = ["LiveStudyLog", "PlainStudyLog", "StudyLog", "choose_study_log"]
 
@@ -125,7 +126,8 @@ class LiveStudyLog(StudyLog):
         table = Table(title=title, title_justify="left", box=None, pad_edge=False)
         for column in ("network", "variant"):
             table.add_column(column, justify="left")
-        for column in ("seeds", self._outcome, "effect", "95 % interval"):
+        trials = "seeds" if self._progress.trial_plan.folds is None else "trials"
+        for column in (trials, self._outcome, "effect", "95 % interval"):
             table.add_column(column, justify="right")
         cells = self._progress.cells()
         # The variant that a row is about: the one that is not the whole recipe.
@@ -161,7 +163,7 @@ def _outcome_text(result: StoredResult, outcome: str) -> str:
     return f"{outcome} {value:.4g}" if value is not None else f"no {outcome}"
 
 
-def _mean_text(metrics_by_seed: Mapping[int, Metrics], outcome: str) -> str:
+def _mean_text(metrics_by_seed: Mapping[Unit, Metrics], outcome: str) -> str:
     """Write the mean of a metric over the seeds that have it; `-` where none has."""
     values = [
         value for metrics in metrics_by_seed.values() if (value := metrics.get(outcome)) is not None

@@ -78,6 +78,8 @@ def merge(folders: Sequence[Path], out: Path, *, caller: Caller = PYTHON) -> Fin
         evaluated=first.evaluations,
         margin=first.margin,
         max_seeds=first.max_seeds,
+        folds=first.folds,
+        splits=first.splits if first.folds else None,
     )
     results = [result for _, shard in shards for result in shard]
     trial_plan = plan.trial_plan(first.inapplicable, first.data)

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from trickbag.data.config import MAX_FOLDS
 from trickbag.errors import UserError, choices
 from trickbag.evaluate.extra import EXTRA, ExtraSettings, extra_of
 from trickbag.metrics.metric import default_score
@@ -26,10 +27,12 @@ from trickbag.study.designs.levels import LevelledDesign
 from trickbag.study.limits import require_within
 from trickbag.study.trial_plan import TrialPlan
 from trickbag.study.tuning.layouts import tuned_layouts
+from trickbag.study.units import MAX_SPLITS, Folds
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from trickbag.data.config import DataConfig
     from trickbag.data.dataset import Dataset
     from trickbag.optim.config import Device
     from trickbag.recipe import Recipe
@@ -76,8 +79,11 @@ class StudyPlan:
     with this outcome, and in a new one for none. `max_seeds` makes the study sequential: verdicts
     may be given again each time that seeds were added, up to so many; `until_settled` adds them by
     itself, `seeds` at a time, and stops arms that are settled. With `tuning` each arm is tuned
-    before the comparison, on a part of the training images. Raises UserError for values that cannot
-    be.
+    before the comparison, on a part of the training images. With `folds` the training and
+    validation images together are divided into so many, `splits` times, and every arm is trained
+    for each fold with each seed; None stands for those of the study that a folder holds, and in a
+    new one for no folds, and for one split. The number of seeds is then 1 in a new study that names
+    none. Raises UserError for values that cannot be.
     """
 
     recipe: Recipe
@@ -97,6 +103,8 @@ class StudyPlan:
     max_seeds: int | None = None
     until_settled: bool = False
     tuning: Tuning | None = None
+    folds: int | None = None
+    splits: int | None = None
 
     def __post_init__(self) -> None:
         training = dataclasses.replace(self.recipe.training, keep=self.keep)
@@ -134,6 +142,7 @@ class StudyPlan:
             raise UserError("until_settled and shard exclude each other: a shard settles nothing")
         self.design.check(self.recipe, self.models, self.seeds)
         self._check_tuning()
+        self._check_folds()
         for name in self.models:
             model_config(name)
             if self.models.count(name) > 1:
@@ -149,6 +158,62 @@ class StudyPlan:
             )
         levels = self.design.levels if isinstance(self.design, LevelledDesign) else ()
         self.tuning.check(self.recipe, levels)
+
+    def _check_folds(self) -> None:
+        """Raise UserError for folds that cannot be, and for what has no valid rule on folds."""
+        if self.splits is not None and self.folds is None:
+            raise UserError(f"splits = {self.splits}: they are of folds", "say how many: --folds K")
+        if self.folds is None:
+            return
+        if not 2 <= self.folds <= MAX_FOLDS:
+            raise UserError(f"folds = {self.folds}: must be from 2 to {MAX_FOLDS}")
+        if self.splits is not None and not 1 <= self.splits <= MAX_SPLITS:
+            raise UserError(f"splits = {self.splits}: must be from 1 to {MAX_SPLITS}")
+        data = self.recipe.data
+        if data.folds is not None:
+            raise UserError(
+                f"the recipe names fold {data.fold} of {data.folds} (data.folds, data.fold), and "
+                f"the study has {self.folds} folds",
+                "leave these settings out (data.folds=none)",
+            )
+        if data.inner_folds is not None:
+            raise UserError(
+                f"data.inner_folds = {data.inner_folds}: a study on folds judges each run by its "
+                "fold",
+                "leave it out",
+            )
+        if self.tuning is not None:
+            raise UserError(
+                "tuning and folds exclude each other: every image validates on one of the folds, "
+                "and so none is left to tune on",
+                "tune on other images, or in a study without folds, and fix the values by --set",
+            )
+        for name in ("max_seeds", "until_settled"):
+            if getattr(self, name):
+                raise UserError(
+                    f"{name} and folds exclude each other: looks are planned by seeds, and seeds "
+                    "on the same folds are no new splits",
+                    "fix the folds, the splits and the seeds before the first trial",
+                )
+        if self.outcome.startswith("test_"):
+            raise UserError(
+                f"outcome {self.outcome!r}: every fold has the same test images, for which the "
+                "interval of a study on folds is not",
+                f"choose {self.outcome.removeprefix('test_')}, or a study without folds",
+            )
+        if self.division is not None:  # raises UserError for a split seed that is too large
+            self.division.data(data, split=self.division.splits - 1)
+
+    @property
+    def division(self) -> Folds | None:
+        """How the data are divided; None without folds."""
+        return None if self.folds is None else Folds(count=self.folds, splits=self.splits or 1)
+
+    @property
+    def data(self) -> DataConfig:
+        """The settings of the data that the study is prepared with: of the first fold, if any."""
+        data = self.recipe.data
+        return data if self.division is None else self.division.data(data)
 
     def _check_evaluations(self) -> None:
         """Raise UserError for a setting of an evaluation that none of the outcomes needs."""
@@ -203,7 +268,7 @@ class StudyPlan:
         """The seeds of each trial, in a new study."""
         if self.seeds is not None:
             return self.seeds
-        seeds = self.design.most_seeds or SEEDS
+        seeds = self.design.most_seeds or (SEEDS if self.folds is None else 1)
         if self.until_settled and self.max_seeds is not None:
             seeds = max(2, math.ceil(self.max_seeds / LOOKS))
         return seeds if self.max_seeds is None else min(seeds, self.max_seeds)
@@ -227,6 +292,8 @@ class StudyPlan:
         }
         if self.tuning is not None:
             identity["tuning"] = plain(self.tuning)
+        if self.division is not None:
+            identity["folds"] = dataclasses.asdict(self.division)
         if isinstance(self.design, ArmDesign):
             # Against another first arm it is another study.
             identity["base"] = self.design.first(self.recipe)
@@ -287,12 +354,20 @@ class StudyPlan:
             for variant in layout.variants
             if variant.recipe is not None
         ]
-        _check_teacher_files(trick for recipe in recipes for trick in recipe.tricks)
+        tricks = (trick for recipe in recipes for trick in recipe.tricks)
+        _check_teacher_files(tricks, folds=self.folds is not None)
         stopped = stopped_cells(layouts, looks, self.outcome) if self.until_settled else None
-        return TrialPlan.of(layouts, self.number_of_seeds, fingerprint, self.shard, stopped)
+        return TrialPlan.of(
+            layouts,
+            self.number_of_seeds,
+            fingerprint,
+            self.shard,
+            stopped,
+            folds=self.division,
+        )
 
 
-def _check_teacher_files(tricks: Iterable[Trick]) -> None:
+def _check_teacher_files(tricks: Iterable[Trick], *, folds: bool) -> None:
     """Raise UserError where trials would store different logits of a teacher in one file."""
     specs: dict[Path, TeacherSpec] = {}
     for trick in tricks:
@@ -302,6 +377,12 @@ def _check_teacher_files(tricks: Iterable[Trick]) -> None:
             continue  # the trick names no teacher, which a trial reports
         if spec is None or spec.cache is None or spec.view == "online":
             continue
+        if folds:
+            raise UserError(
+                f"{trick.name}.cache = {spec.cache}: each fold of a study has training images of "
+                "its own, whose logits do not go into one file",
+                "leave cache out",
+            )
         # The logits of replayed views are those of a seed's crops.
         if spec.view == "replay":
             raise UserError(

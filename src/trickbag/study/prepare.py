@@ -11,6 +11,7 @@ from trickbag.metrics.metric import default_score
 from trickbag.study.analysis.outcomes import require_outcome
 from trickbag.study.constant_answers import constant_answers
 from trickbag.study.extend import Extension, require_processes
+from trickbag.study.fold_notes import fold_notes
 from trickbag.study.kept_weights import has_weights
 from trickbag.study.outcome_evaluations import evaluation_notes
 from trickbag.study.progress import StudyProgress
@@ -79,6 +80,7 @@ class PreparedStudy:
         notes = [
             *self.dataset.notes,
             *kept_weights(self.plan.recipe),
+            *fold_notes(self.plan, recipes, self.dataset.fingerprint),
             *longer_training(recipes),
             *evaluation_notes(self.plan, self.dataset),
             *(n for o in self.plan.outcomes for n in order_notes(o, self.dataset.classes)),
@@ -119,6 +121,8 @@ class PreparedStudy:
             until_settled=plan.until_settled,
             looks=self.looks,
             tuning=None if self.tuning is None else self.tuning.record,
+            folds=plan.folds,
+            splits=plan.splits or 1,
         )
         registration = self.registration if self.kept else Registration.of(record.registered)
         return dataclasses.replace(record, registration=registration)
@@ -186,9 +190,10 @@ def prepare_study(
     if torn is not None:
         log.note(torn)
     if stored is not None:
+        plan = _with_folds(plan, stored)
         plan = dataclasses.replace(plan, evaluated=stored.evaluations)
     plan.require_directories()
-    dataset = prepare(plan.recipe.data, progress=checking, annotations=plan.recipe.task.annotations)
+    dataset = prepare(plan.data, progress=checking, annotations=plan.recipe.task.annotations)
     _require_measured(plan, dataset)
     # Before the comparison with the stored study: threads and device are part of its identity.
     plan = _on_machine(plan, machine, stored)
@@ -200,7 +205,7 @@ def prepare_study(
         plan = _with_max_seeds(plan, stored, trained=bool(kept))
         plan = _with_tuning(plan, stored, trained=bool(kept))
     inapplicable = plan.inapplicable(dataset)
-    answers = constant_answers(dataset, plan.recipe)
+    answers = constant_answers(dataset, plan.recipe, all_folds=plan.folds is not None)
     if plan.until_settled and plan.max_seeds is None:
         raise UserError("until_settled needs max_seeds, the most seeds that are trained")
     looks = () if stored is None else stored.looks
@@ -242,6 +247,22 @@ def prepare_study(
             if trial in progress.finished and has_weights(folder.trials / trial)
         ),
     )
+
+
+def _with_folds(plan: StudyPlan, stored: StudyRecord) -> StudyPlan:
+    """Return the plan with the folds and splits of the study; UserError for others."""
+    for name, before in (("folds", stored.folds), ("splits", stored.splits)):
+        value = getattr(plan, name)
+        if value not in (None, before):
+            has = "none" if before is None else before
+            raise UserError(
+                f"{name} = {value}: this study has {has}, and another division of the images is "
+                "another study",
+                "leave it out, or start another study",
+            )
+    if stored.folds is None:
+        return plan
+    return dataclasses.replace(plan, folds=stored.folds, splits=stored.splits)
 
 
 def _with_max_seeds(plan: StudyPlan, stored: StudyRecord, *, trained: bool) -> StudyPlan:

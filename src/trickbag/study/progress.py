@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from trickbag.study.records.result import Evaluations, StoredResult
     from trickbag.study.trial import Trial
     from trickbag.study.trial_plan import TrialPlan
+    from trickbag.study.units import Unit
 
 __all__ = ["StudyProgress"]
 
@@ -151,15 +152,15 @@ class StudyProgress:
             for layout in self.layouts()
         )
 
-    def cells(self) -> dict[tuple[str, str], dict[int, Metrics]]:
-        """Return the metrics of finished trials by (network, variant) and seed."""
+    def cells(self) -> dict[tuple[str, str], dict[Unit, Metrics]]:
+        """Return the metrics of finished trials by (network, variant) and unit."""
         return {
             cell: {seed: self.metrics(result.trial) for seed, result in results.items()}
             for cell, results in self._finished_cells().items()
         }
 
-    def notes(self) -> dict[tuple[str, str], dict[int, list[Note]]]:
-        """Return the notes of finished trials by (network, variant) and seed."""
+    def notes(self) -> dict[tuple[str, str], dict[Unit, list[Note]]]:
+        """Return the notes of finished trials by (network, variant) and unit."""
         return {
             cell: {
                 seed: [Note.from_dict(note) for note in result.notes]
@@ -168,7 +169,7 @@ class StudyProgress:
             for cell, results in self._finished_cells().items()
         }
 
-    def _finished_cells(self) -> dict[tuple[str, str], dict[int, StoredResult]]:
+    def _finished_cells(self) -> dict[tuple[str, str], dict[Unit, StoredResult]]:
         return {
             cell: {seed: self.finished[name] for seed, name in ids.items() if name in self.finished}
             for cell, ids in self.trial_plan.ids.items()
@@ -186,10 +187,21 @@ class StudyProgress:
         With the `folders` that hold those of the trials they are about new images too. `judgement`
         says how verdicts are given, by default as at a first look.
         """
-        scores = scores_by_image(self.trial_plan.ids, outcome, folders) if folders else None
+        by_image = folders and self.trial_plan.folds is None
+        scores = scores_by_image(self.trial_plan.ids, outcome, folders) if by_image else None
         layouts, cells, notes = self.layouts(), self.cells(), self.notes()
         judgement = judgement or Judgement()
-        return effects(layouts, cells, notes, outcome, self.answers, scores, margin, judgement)
+        return effects(
+            layouts,
+            cells,
+            notes,
+            outcome,
+            self.answers,
+            scores,
+            margin,
+            judgement,
+            self.trial_plan.folds,
+        )
 
     def chance_notes(self, outcome: str) -> list[Note]:
         """Return notes of the study on variants at chance, network by network."""

@@ -39,11 +39,16 @@ class Registered:
     margin: float | None
     tuning: TuningRecord | None
     layouts: tuple[LayoutRecord, ...]
+    folds: int | None = None
+    splits: int = 1
 
     def to_dict(self) -> dict[str, Any]:
         """Return the plain data that are hashed: no paths, no times."""
         tuning = self.tuning
+        # A design without folds has the hash of before there were any.
+        divided = {} if self.folds is None else {"folds": self.folds, "splits": self.splits}
         return {
+            **divided,
             "version": self.version,
             "recipe": _without_places(self.recipe),
             "design": _design(self.design),

@@ -45,8 +45,10 @@ class Study(StudyPlan):
     `equivalent`. `max_seeds`, fixed before the first trial, lets verdicts be given again after
     `add_seeds`; without it those of the first look stay. With `until_settled` seeds are added,
     `seeds` at a time, until every effect is settled or there are `max_seeds`. With `tuning` every
-    arm is first tuned on the same grid, on a part of the training images, and then compared. Raises
-    UserError for values that cannot be.
+    arm is first tuned on the same grid, on a part of the training images, and then compared. With
+    `folds` the training and validation images are divided into so many folds, `splits` times, and
+    effects are about new splits of these data: `seeds`, by default 1, are averaged within each
+    fold. Raises UserError for values that cannot be.
     """
 
     def run(

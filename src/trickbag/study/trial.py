@@ -18,7 +18,9 @@ class Trial:
     """One training run of a study.
 
     `id` hashes everything that determines the run (`identity.trial_of`); `label` is that of its
-    variant, as is the recipe's name, and `model` the name of its network.
+    variant, as is the recipe's name, and `model` the name of its network. `fold` is that of the
+    data, None where they are not divided into folds, and `split` the division, None where there is
+    one alone.
     """
 
     id: str
@@ -26,11 +28,17 @@ class Trial:
     model: str
     recipe: Recipe
     seed: int
+    fold: int | None = None
+    split: int | None = None
 
 
 def trial_name(row: Mapping[str, Any]) -> str:
-    """Name a trial for a person, by the `model`, `label` and `seed` of its result.
+    """Name a trial for a person, by the `model`, `label`, `seed`, `fold`, `split` of its result.
 
     The network is there in a study of one network too: lines of two studies are told apart.
     """
-    return "{model}, {label}, seed {seed}".format_map(row)
+    name = "{model}, {label}, seed {seed}".format_map(row)
+    for part in ("fold", "split"):
+        if row.get(part) is not None:
+            name += f", {part} {row[part]}"
+    return name

@@ -70,6 +70,23 @@ def test_what_a_study_adds(study: ReportedStudy) -> None:
     assert f"{registration.hash}; changed since: seeds (9, not 5)." in changed
 
 
+def test_a_study_on_folds(study: ReportedStudy) -> None:
+    recipe = {**study.recipe, "data": {**study.recipe["data"], "group_column": "patient"}}
+    paragraph = of(study, folds=5, splits=3, seeds=2, recipe=recipe)
+    for words in (
+        "divided into 5 folds, stratified by class, images of one patient in one fold, 3 times by",
+        "for each fold with 2 seeds, and judged on that fold",
+        "averaged over the seeds within each fold, and an effect is the mean over the 15 folds",
+        "for new splits of the data",
+        "with 14 degrees of freedom",
+        "(1/15 + 1/4) times that of the differences by fold",
+        "(Nadeau & Bengio 2003; Holm 1979)",
+    ):
+        assert words in paragraph.english, words
+    assert "nadeau2003inference" in paragraph.bibtex
+    assert "over paired seeds" not in paragraph.english
+
+
 def test_latex_and_bibliography_fit_each_other(study: ReportedStudy) -> None:
     paragraph = of(study, margin=0.5, max_seeds=9)
     keys = {

@@ -108,7 +108,8 @@ def answers(study: ReportedStudy) -> list[str]:
             return [f"No effect can be told yet: {tuned}."]
         finished = f"{counts['finished']} of {total} trial{'s' * (total != 1)} {_are(total)}"
         return [f"No effect can be told yet: {finished} finished."]
-    where = "So far, on this data" if counts["open"] else "On this data"
+    data = "on new splits of this data" if study.on_folds else "on this data"
+    where = f"So far, {data}" if counts["open"] else data.capitalize()
     many_networks = len(study.layouts) > 1
     return [
         answer(
@@ -197,7 +198,8 @@ def _settled(effects: Sequence[Effect], outcome: str, subject: str) -> list[str]
     else:
         fewer = any(e.pairs < pairs for e in effects if not does_not_apply(e))
         most = "at most " if fewer else ""
-        parts.append(f"no {subject} is shown to help ({most}{_seeds(pairs)})")
+        units = _units(max(effects, key=lambda effect: effect.pairs)) if effects else _seeds(pairs)
+        parts.append(f"no {subject} is shown to help ({most}{units})")
     if hurts:
         parts.append(_sizes(hurts, "hurts", outcome, pairs, subject, with_unit=not helps))
     return parts
@@ -227,7 +229,7 @@ def _sizes(
         if i == 0:
             text = f"{verb} {text}" + (f" {_unit(outcome)}" if with_unit else "")
         if (with_seeds and i == 0) or effect.pairs != pairs:
-            text += f" ({_seeds(effect.pairs)})"
+            text += f" ({_units(effect)})"
         items.append(f"{_words(effect, subject)} {text}{_within(effect)}")
     more = len(effects) - _MAX_NAMES
     if more > 0:
@@ -305,6 +307,15 @@ def _unit(outcome: str) -> str:
         return f"points of {short_title(outcome)}"
     name = short_title(outcome)
     return f"{unit(outcome)} of {name}" if unit(outcome) else f"in {name}"
+
+
+def _units(effect: Effect) -> str:
+    """Write what an effect rests on: `5 seeds`, `5 folds`, `15 folds of 2 seeds`."""
+    if effect.of_folds is None:
+        return _seeds(effect.pairs)
+    folds = f"{effect.pairs} fold{'s' * (effect.pairs != 1)}"
+    seeds = effect.of_folds.seeds
+    return f"{folds} of {seeds} seeds" if seeds > 1 else folds
 
 
 def _seeds(pairs: int) -> str:

@@ -39,6 +39,7 @@ def forest_limits(effects: Sequence[Effect]) -> tuple[float, float] | None:
     plot; its effect may not.
     """
     ends = [x for e in effects for x in (e.delta, e.low, e.high) if x is not None]
+    ends += [x for e in effects if e.of_folds is not None for x in e.of_folds.means]
     if not ends:
         return None
     deltas = [abs(e.delta) for e in effects if e.delta is not None]
@@ -135,9 +136,15 @@ class _Mark:
 def _draw_verdicts(
     axes: Axes, effects: Sequence[Effect], rows: Mapping[str, int], limits: tuple[float, float]
 ) -> None:
-    """Draw the effects of one study, each with its verdict beside it."""
+    """Draw the effects of one study, each with its verdict beside it.
+
+    Below an effect on folds its differences by fold are dots.
+    """
     for effect in effects:
         y, verdict = rows[effect.label], effect.verdict
+        if effect.of_folds is not None:
+            shown = [x for x in effect.of_folds.means if limits[0] <= x <= limits[1]]
+            axes.plot(shown, [y + 0.28] * len(shown), ".", color=PAGE.soft, markersize=4)
         marker, color = _MARKS[verdict]
         mark = _Mark(marker=marker, color=color, hollow=verdict == "undetermined")
         _draw_effect(axes, effect, y, limits, mark)

@@ -56,6 +56,8 @@ def _settings(record: StudyRecord) -> dict[str, Any]:
         "version": record.version,
         "design": record.design,
         "outcome": record.outcome,
+        "folds": record.folds,
+        "splits": record.splits,
         "seeds": record.seeds,
         "models": record.models,
         "threads": record.threads,

@@ -10,6 +10,7 @@ from trickbag.files import write_text
 from trickbag.report.citations import (
     HOLM,
     LAN_DEMETS,
+    NADEAU_BENGIO,
     TWO_ONE_SIDED,
     Citation,
     bibtex,
@@ -128,11 +129,26 @@ def _training(study: ReportedStudy) -> Sentence:
     epochs = values.get("epochs") if study.design != "recipes" else None
     length = f"for {epochs} epoch{'s' * (epochs != 1)} " if epochs else ""
     seeds = f"{record.seeds} seed{'s' * (record.seeds != 1)}"
+    if study.on_folds:
+        times = f", {record.splits} times by {record.splits} split seeds" * (record.splits > 1)
+        return Sentence(
+            f"The training and validation images together were divided into {record.folds} folds, "
+            f"stratified by class{_grouped(study)}{times}; each arm was trained {length}on all "
+            f"folds but one, for each fold with {seeds}, and judged on that fold; on the same fold "
+            "with the same seed, all arms have the same images, the same order of the data and the "
+            "same initial value of each parameter that they share"
+        )
     return Sentence(
         f"Each arm was trained {length}with {seeds}; with the same seed, all arms have the same "
         "images to train and to validate on, the same order of the data and the same initial "
         "value of each parameter that they share"
     )
+
+
+def _grouped(study: ReportedStudy) -> str:
+    data = study.recipe.get("data")
+    column = data.get("group_column") if isinstance(data, Mapping) else None
+    return f", images of one {column} in one fold" if column else ""
 
 
 def _tricks(study: ReportedStudy) -> list[Sentence]:
@@ -184,6 +200,13 @@ def _effects(study: ReportedStudy) -> Sentence:
     of_unit = f" (in {unit(study.outcome)})" if unit(study.outcome) else ""
     measure = short_title(study.outcome) + of_unit
     part = "test" if study.outcome.startswith("test_") else "validation"
+    if study.on_folds:
+        return Sentence(
+            f"The outcome is {measure} on the images of the fold, of the weights of the "
+            f"{'best' if keep == 'best' else 'last'} epoch; paired differences are averaged over "
+            "the seeds within each fold, and an effect is the mean over the "
+            f"{study.record.splits * (study.record.folds or 0)} folds"
+        )
     answer = study.record.answers.get("test" if part == "test" else "val")
     images = f" of {answer.images:,} images" if answer is not None else ""
     return Sentence(
@@ -198,6 +221,17 @@ def _tests(study: ReportedStudy) -> Sentence:
     tests = sum(effect.p_raw is not None for effect in study.effects or ())
     family = f" over {tests} effect{'s' * (tests != 1)}" if tests else ""
     has_all = any(effect.label == ALL for effect in study.effects or ())
+    if study.on_folds:
+        count, folds = study.record.splits * (study.record.folds or 0), study.record.folds or 2
+        return Sentence(
+            "Intervals are 95 % t intervals for new splits of the data, not adjusted, and p-values "
+            f"are of the same two-sided t tests with {count - 1} degrees of freedom: as the "
+            "training sets of the folds overlap, the variance of the mean is taken as "
+            f"(1/{count} + 1/{folds - 1}) times that of the differences by fold; p-values are "
+            f"adjusted by Holm{family}, and an effect is said to help or to hurt where its "
+            "adjusted p is below the level of 0.05",
+            (known[NADEAU_BENGIO], known[HOLM]),
+        )
     return Sentence(
         "Intervals are 95 % t intervals of the paired differences, not adjusted; p-values are of "
         f"two-sided paired t tests, adjusted by Holm{family}"

@@ -8,6 +8,7 @@ from trickbag.report.pages import write_page
 from trickbag.report.recipe_text import source_name
 from trickbag.report.study import sections, trials
 from trickbag.report.study.answer import answers
+from trickbag.report.study.folds import folds
 from trickbag.report.study.methods import methods, write_methods
 from trickbag.report.study.records import read_study
 from trickbag.report.study.registration import registration
@@ -35,6 +36,7 @@ def study_page(folder: Path, out: Path | None = None) -> Path:
         "state": trials.state(study),
         "facts": trials.facts(study),
         "effects": sections.effects(study),
+        "folds": folds(study),
         "price": sections.price(study),
         "tuning": tuning(study),
         "registration": registration(study),

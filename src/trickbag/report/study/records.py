@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from trickbag.study.analysis.effects import Effect
     from trickbag.study.records.result import Evaluations
     from trickbag.study.records.study import LayoutRecord, StudyRecord
+    from trickbag.study.units import Unit
 
 __all__ = [
     "ReportedStudy",
@@ -95,7 +96,7 @@ class StudyTrial:
 
 @dataclass(frozen=True, kw_only=True)
 class StudyVariant:
-    """A variant on one network, with its trials by seed.
+    """A variant on one network, with its trials by seed, or by fold and seed.
 
     `reason` says why it does not apply; it is empty if it does.
     """
@@ -103,7 +104,7 @@ class StudyVariant:
     label: str
     model: str
     reason: str
-    trials: Mapping[int, StudyTrial]
+    trials: Mapping[Unit, StudyTrial]
 
     def values(self, metric: str) -> list[float]:
         """Return a metric of the finished trials that have it, in the order of seeds."""
@@ -200,6 +201,14 @@ class ReportedStudy:
     def outcome(self) -> str:
         """The metric on which effects are measured."""
         return self.record.outcome
+
+    @property
+    def on_folds(self) -> str:
+        """How the data are divided: `5 folds`, `3 splits of 5 folds`; empty without folds."""
+        folds, splits = self.record.folds, self.record.splits
+        if folds is None:
+            return ""
+        return f"{folds} folds" if splits == 1 else f"{splits} splits of {folds} folds"
 
     @property
     def score(self) -> str:

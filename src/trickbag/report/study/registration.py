@@ -21,6 +21,8 @@ def registration(study: ReportedStudy) -> dict[str, Any] | None:
     design = registered.design
     rows = [
         ("outcome", design.get("outcome")),
+        ("folds", design.get("folds")),
+        ("splits", design.get("splits")),
         ("seeds", design.get("seeds")),
         ("most seeds", design.get("max_seeds")),
         ("until settled", "yes" if design.get("until_settled") else None),

@@ -91,7 +91,8 @@ def effects(study: ReportedStudy) -> list[dict[str, Any]]:
                 "more_seeds": any(effect.more_seeds for effect in rows),
                 "levels": has_levels(rows),
                 "images": has_images(rows),
-                "why_no_images": why_no_images(study.outcome),
+                # On folds the page says for what the interval is.
+                "why_no_images": "" if study.on_folds else why_no_images(study.outcome),
             }
         )
     return networks

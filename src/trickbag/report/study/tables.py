@@ -47,7 +47,16 @@ def study_rows(study: ReportedStudy) -> list[list[str]]:
         f" ({unit(study.outcome)})" if unit(study.outcome) else ""
     )
     network = ["network"] if many_networks else []
-    heads = ["effect", *network, *levels, outcome, "95 % interval", "p (Holm)", "pairs", "verdict"]
+    heads = [
+        "effect",
+        *network,
+        *levels,
+        outcome,
+        "95 % interval",
+        "p (Holm)",
+        "folds" if study.on_folds else "pairs",
+        "verdict",
+    ]
     of_images = has_images(study.effects or ())
     rows = [[*heads, *HEADS] if of_images else heads]
     for effect in study.effects or ():

@@ -10,9 +10,11 @@ from trickbag.report.format import ABSENT, duration, title, unit, value_text
 from trickbag.report.recipe_text import changed_settings, flatten, source_name
 from trickbag.report.study.records import ReportedStudy, StudyTrial, StudyVariant
 from trickbag.report.study.tuning import tuning_state
+from trickbag.study.units import Unit, unit_text
 
 __all__ = ["environments", "facts", "recipes", "state", "troubles"]
 
+_DIVISION = ("data.folds", "data.fold", "data.split_seed")
 _WEIGHTS_KEPT = {"none": "of no trial", "full": "of the full recipe", "all": "of all trials"}
 
 
@@ -50,7 +52,8 @@ def facts(study: ReportedStudy) -> list[tuple[str, str]]:
             ", ".join(layout.model for layout in study.layouts),
         ),
         ("variants", f"{len(study.variants):,}"),
-        ("seeds", str(study.record.seeds or "")),
+        ("folds", study.on_folds),
+        ("seeds of a fold" if study.on_folds else "seeds", str(study.record.seeds or "")),
         ("looks", _looks(study)),
         ("margin", f"{study.record.margin:g}" if study.record.margin else ""),
         ("epochs", str(epochs) if epochs is not None else ""),
@@ -81,14 +84,18 @@ def troubles(study: ReportedStudy) -> dict[str, Any]:
     failed: dict[tuple[str, str, str], list[str]] = {}
     retried: dict[tuple[str, str, str], list[str]] = {}
     for variant in study.variants:
-        for seed, trial in sorted(variant.trials.items()):
+        for place, trial in sorted(variant.trials.items()):
             if trial.errors and not variant.reason:
                 group = retried if trial.finished else failed
                 key = (variant.label, variant.model, trial.errors[-1])
-                group.setdefault(key, []).append(str(seed))
+                group.setdefault(key, []).append(_unit_text(study, place))
     return {
-        "failed": [(*key, ", ".join(seeds)) for key, seeds in failed.items()],
-        "retried": [(*key, ", ".join(seeds)) for key, seeds in retried.items()],
+        "failed": [(*key, "; ".join(units)) for key, units in failed.items()]
+        if study.on_folds
+        else [(*key, ", ".join(seeds)) for key, seeds in failed.items()],
+        "retried": [(*key, "; ".join(units)) for key, units in retried.items()]
+        if study.on_folds
+        else [(*key, ", ".join(seeds)) for key, seeds in retried.items()],
         "inapplicable": [(v.label, v.model, v.reason) for v in study.variants if v.reason],
         "many_networks": len(study.layouts) > 1,
         "notes": [note.text for note in study.record.notes],
@@ -138,7 +145,13 @@ def _variant(study: ReportedStudy, variant: StudyVariant) -> dict[str, Any]:
     rows = None
     if recipe is not None:
         rows = changed_settings(study.recipe, recipe)
-    trials = [(seed, trial.id, _status(trial)) for seed, trial in sorted(variant.trials.items())]
+        if study.on_folds:
+            # Every variant has them, another value in each trial.
+            rows = [row for row in rows if row[0] not in _DIVISION]
+    trials = [
+        (_unit_text(study, place), trial.id, _status(trial))
+        for place, trial in sorted(variant.trials.items())
+    ]
     return {
         "label": variant.label,
         "model": variant.model,
@@ -146,6 +159,10 @@ def _variant(study: ReportedStudy, variant: StudyVariant) -> dict[str, Any]:
         "rows": rows,
         "trials": [] if variant.reason else trials,
     }
+
+
+def _unit_text(study: ReportedStudy, place: Unit) -> str:
+    return unit_text(place, splits=study.record.splits > 1)
 
 
 def _status(trial: StudyTrial) -> str:

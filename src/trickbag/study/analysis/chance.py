@@ -13,9 +13,11 @@ from typing import TYPE_CHECKING, Literal
 
 from trickbag.study.analysis.notes import EffectNote, named
 from trickbag.study.analysis.statistics import ALPHA, number
+from trickbag.study.units import FoldSeed
 
 if TYPE_CHECKING:
-    from trickbag.study.analysis.outcomes import Cells
+    from trickbag.study.analysis.outcomes import Cells, Metrics
+    from trickbag.study.units import Unit
 
 __all__ = [
     "ConstantAnswer",
@@ -133,7 +135,7 @@ def chance_notes(
     the constant answer. It is the outcome where that is an accuracy, else that of the task. The
     loss of a run says so if it is not below that of the constant answer: a run can answer well and
     be so sure of its errors. Both are asked of each seed by itself, because a mean hides a failed
-    run.
+    run; on folds of the mean over the folds of a split, as each image is judged on one of them.
     """
     prefix = next((p for p in _PREFIXES if outcome.startswith(p)), "")
     answer = answers.get("test" if prefix == "test_" else "val")
@@ -147,16 +149,21 @@ def chance_notes(
         if metric not in answer.values:
             continue
         values = {
-            label: [
-                value
-                for metrics in cells.get((model, label), {}).values()
-                if (value := number(metrics.get(prefix + metric))) is not None
-            ]
-            for label in labels
+            label: _values(cells.get((model, label), {}), prefix + metric) for label in labels
         }
         note = _note(metric, values, answer)
         notes += [note] if note is not None else []
     return notes
+
+
+def _values(metrics_by_unit: Mapping[Unit, Metrics], metric: str) -> list[float]:
+    """Return a metric of the runs that have it; on folds the mean of each split and seed."""
+    runs: dict[object, list[float]] = {}
+    for unit, metrics in metrics_by_unit.items():
+        if (value := number(metrics.get(metric))) is not None:
+            group = (unit.split, unit.seed) if isinstance(unit, FoldSeed) else unit
+            runs.setdefault(group, []).append(value)
+    return [values[0] if len(values) == 1 else fmean(values) for values in runs.values()]
 
 
 def _note(

@@ -10,6 +10,7 @@ from trickbag.study.analysis.notes import EffectNote, EffectStatus, note_text
 
 if TYPE_CHECKING:
     from trickbag.study.analysis.equivalence import Equivalence
+    from trickbag.study.analysis.fold_means import FoldDifferences
     from trickbag.study.analysis.images import ImageInterval
     from trickbag.study.analysis.looks import Verdict
     from trickbag.study.analysis.outcomes import Cost
@@ -39,6 +40,11 @@ class Effect:
     images, where each trial has the scores of its images; `p_images` is Holm's adjusted p, and
     `verdict_images` follows from it. It is never surer than `verdict`. `equivalence` is there where
     the study has a margin.
+
+    On folds all of this is about new splits of the data: `pairs` are the folds, of each of which
+    there is one difference, the mean over its seeds, under `of_folds`. `sd` is that of these means,
+    and the interval and its p take into account that the training images of two folds overlap.
+    There is no interval for new images then, and no bootstrap.
     """
 
     label: str
@@ -65,6 +71,7 @@ class Effect:
     p_images: float | None = None
     verdict_images: Verdict | None = None
     equivalence: Equivalence | None = None
+    of_folds: FoldDifferences | None = None
 
     @property
     def exploratory(self) -> bool:

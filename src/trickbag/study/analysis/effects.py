@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from trickbag.study.analysis.effect import Effect
 from trickbag.study.analysis.equivalence import Equivalence, equivalence_p, require_margin
 from trickbag.study.analysis.factorial import factorial
+from trickbag.study.analysis.fold_means import fold_means, values_by_fold
 from trickbag.study.analysis.images import differences_by_image, image_interval
 from trickbag.study.analysis.looks import VERDICTS, Judgement, Verdict
 from trickbag.study.analysis.notes import (
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from trickbag.study.analysis.outcomes import Cells, TrialNotes
     from trickbag.study.analysis.paired import EffectEstimate
     from trickbag.study.designs.layout import Layout
+    from trickbag.study.units import Folds
 
 __all__ = ["VERDICTS", "Effect", "Verdict", "effects"]
 
@@ -45,6 +47,7 @@ def effects(
     scores: ScoresByImage | None = None,
     margin: float | None = None,
     judgement: Judgement = Judgement(),  # noqa: B008  (frozen)
+    folds: Folds | None = None,
 ) -> list[Effect]:
     """Return the effects of a study, in design order, from the metrics and notes of its trials.
 
@@ -54,7 +57,8 @@ def effects(
     the evaluated parts, notes name the variants at chance. With the `scores` of the images in the
     outcome, effects have an interval for new images too. With a `margin`, the smallest difference
     that matters, those that are shown to be smaller are `equivalent`. `judgement` says at which
-    level verdicts are given, by default at 5 %, and which stay from earlier looks. Raises
+    level verdicts are given, by default at 5 %, and which stay from earlier looks. With `folds`
+    the cells are by fold and seed, and effects are those of `Effect.of_folds`. Raises
     UserError for an unknown outcome and for a margin that cannot be.
     """
     require_outcome(outcome)
@@ -63,18 +67,31 @@ def effects(
     for layout in layouts:
         estimate = factorial if layout.factors else contrasts
         estimates = estimate(layout, cells, notes, outcome, answers)
-        summarised += [_effect(each, scores, margin) for each in estimates]
+        summarised += [_effect(each, scores, margin, folds) for each in estimates]
     return judged(summarised, OUTCOMES[outcome], judgement)
 
 
-def _effect(estimate: EffectEstimate, scores: ScoresByImage | None, margin: float | None) -> Effect:
+def _effect(
+    estimate: EffectEstimate,
+    scores: ScoresByImage | None,
+    margin: float | None,
+    folds: Folds | None,
+) -> Effect:
     """Summarise an estimate; the verdicts, which depend on the other effects, are still open."""
-    summary = summarise(estimate.differences, estimate.scale)
-    resampled = summary.p is not None and summary.pairs >= BOOTSTRAP_PAIRS
-    value = summarise(estimate.shapley, estimate.scale)
-    notes = (*estimate.notes, *_why_no_interval(summary, estimate.notes))
+    of_folds, overlap, shapley = None, 0.0, estimate.shapley
+    differences, known = estimate.differences, estimate.notes
+    if folds is not None:
+        # Seeds on one fold share its images: they are no further splits of the data.
+        of_folds, overlap = fold_means(differences, estimate.seeds, folds), folds.overlap
+        differences, known = of_folds.means, (*known, *of_folds.notes())
+        shapley = tuple(values_by_fold(shapley, estimate.seeds))
+    summary = summarise(differences, estimate.scale, overlap)
+    independent = folds is None
+    resampled = independent and summary.p is not None and summary.pairs >= BOOTSTRAP_PAIRS
+    value = summarise(shapley, estimate.scale, overlap)
+    notes = (*known, *_why_no_interval(summary, known))
     images = None
-    if scores is not None and summary.low is not None:
+    if scores is not None and independent and summary.low is not None:
         images, note = _images(estimate, scores, margin)
         notes += note
     p_margin = None if margin is None else equivalence_p(summary, margin)
@@ -109,6 +126,7 @@ def _effect(estimate: EffectEstimate, scores: ScoresByImage | None, margin: floa
             p_raw=p_margin,
             p_images_raw=None if images is None else images.equivalence_p_raw,
         ),
+        of_folds=of_folds,
     )
 
 

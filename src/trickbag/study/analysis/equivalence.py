@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from trickbag.errors import UserError
-from trickbag.study.analysis.statistics import two_sided
+from trickbag.study.analysis.statistics import standard_error, two_sided
 
 if TYPE_CHECKING:
     from trickbag.study.analysis.statistics import Summary
@@ -50,7 +50,7 @@ def equivalence_p(summary: Summary, margin: float) -> float | None:
     """
     if summary.p is None or summary.mean is None or not summary.sd:
         return None
-    error = summary.sd / math.sqrt(summary.pairs)
+    error = standard_error(summary.sd, summary.pairs, summary.overlap)
     inside = (margin - abs(summary.mean)) / error
     if not math.isfinite(inside):
         return 0.0 if inside > 0 else 1.0

@@ -20,6 +20,7 @@ from trickbag.study.analysis.paired import (
     price,
 )
 from trickbag.study.analysis.statistics import exponential_mean, number, power_of_two, summarise
+from trickbag.study.units import FoldSeed, Unit
 
 if TYPE_CHECKING:
     from trickbag.study.analysis.chance import ConstantAnswers
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 
 __all__ = ["factorial"]
 
-Runs = Mapping[str, Mapping[int, "Metrics"]]
+Runs = Mapping[str, Mapping[Unit, "Metrics"]]
 """The metrics of the variants that apply: variant's label -> seed -> metrics."""
 
 Rows = list[list[float]]
@@ -86,7 +87,7 @@ def factorial(
     return estimates
 
 
-def _rows(runs: Runs, metric: str) -> tuple[tuple[int, ...], Rows]:
+def _rows(runs: Runs, metric: str) -> tuple[tuple[Unit, ...], Rows]:
     """Return the seeds that have a metric in every variant, with its values."""
     # Least squares need every cell: a seed that lacks a variant is left out.
     seeds = sorted(set.intersection(*(set(run) for run in runs.values()))) if runs else []
@@ -102,17 +103,19 @@ def _rows(runs: Runs, metric: str) -> tuple[tuple[int, ...], Rows]:
 def _shared_notes(runs: Runs, outcome: str, used: int) -> list[EffectNote]:
     """Say how many seeds are left out; where all are, say why."""
     seeds = {seed for run in runs.values() for seed in run}
+    unit = "seed of a fold" if any(isinstance(seed, FoldSeed) for seed in seeds) else "seed"
     if used:
         left_out = len(seeds) - used
-        reason = f"{left_out} seed{'s' * (left_out > 1)} left out as incomplete"
+        plural = unit.replace("seed", "seeds") if left_out > 1 else unit
+        reason = f"{left_out} {plural} left out as incomplete"
         return [EffectNote(kind="incomplete", reason=reason)] if left_out else []
     empty = [label for label, run in runs.items() if not run]
     if empty:
         reason = f"no finished trial of {named(empty)}"
     elif not any(all(seed in run for run in runs.values()) for seed in seeds):
-        reason = f"no seed is finished in every variant: {len(seeds)} left out as incomplete"
+        reason = f"no {unit} is finished in every variant: {len(seeds)} left out as incomplete"
     else:
-        reason = f"no seed has {outcome} defined in every variant"
+        reason = f"no {unit} has {outcome} defined in every variant"
     return [EffectNote(kind="no_pairs", reason=reason)]
 
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from trickbag.study.analysis.statistics import ALPHA, ROUNDING, number
+from trickbag.study.units import Unit
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -34,7 +35,7 @@ BY_IMAGE = ("top1", "loss", "brier")
 _LEAST_P = -100.0
 """The logarithm of the least p that is told from zero."""
 
-ScoresByImage = Callable[[str, str, int], "NDArray[Any] | None"]
+ScoresByImage = Callable[[str, str, Unit], "NDArray[Any] | None"]
 """The scores of a finished trial by image: (model, variant's label, seed) -> scores (I,).
 
 The images of all trials are the same, in one order; NaN for one that has no score. None where a
@@ -162,7 +163,7 @@ def _p(parts: Components, seeds: int, images: int, distance: float) -> float:
 
 
 def differences_by_image(
-    weights: Mapping[str, float], seeds: Sequence[int], model: str, scores: ScoresByImage
+    weights: Mapping[str, float], seeds: Sequence[Unit], model: str, scores: ScoresByImage
 ) -> NDArray[Any] | None:
     """Return an effect's difference for each seed and image, (S, I): the weighted sum of variants.
 

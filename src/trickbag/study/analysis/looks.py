@@ -96,11 +96,12 @@ def judgement(
     margin: float | None,
     *,
     stops: bool = False,
+    on_folds: bool = False,
 ) -> Judgement:
     """Return how a look at so many seeds judges, after the earlier `looks` of a study.
 
     A look at the same number of seeds takes the place of the one before. The study `stops` arms
-    that are settled, or not.
+    that are settled, or not. On folds no further look can be planned.
     """
     before = [look for look in looks if look.outcome == outcome and look.seeds < seeds]
     earlier: dict[tuple[str, str], tuple[Verdict, Verdict | None]] = {}
@@ -129,8 +130,10 @@ def judgement(
     first_seeds = min(look.seeds for look in before)
     reason = (
         f"exploratory: the verdict is that of the first look, at {first_seeds} seeds, which has "
-        "spent the 5 %; fix --max-seeds before the first trial to look again"
+        "spent the 5 %"
     )
+    if not on_folds:
+        reason += "; fix --max-seeds before the first trial to look again"
     return Judgement(level=0.0, earlier=earlier, kind="exploratory", reason=reason)
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, TypedDict
 
 from trickbag.errors import UserError, choices
 from trickbag.metrics.metric import ALIASES, EVALUATED, METRICS, PREFIXES, defined_metrics, metric
+from trickbag.study.units import Unit
 
 if TYPE_CHECKING:
     from trickbag.errors import Note
@@ -16,10 +17,10 @@ if TYPE_CHECKING:
 __all__ = ["COSTS", "OUTCOMES", "Cells", "Cost", "Metrics", "TrialNotes", "require_outcome"]
 
 Metrics = Mapping[str, float | int | None]
-Cells = Mapping[tuple[str, str], Mapping[int, Metrics]]
-"""The metrics of finished trials: (model, variant's label) -> seed -> metrics."""
-TrialNotes = Mapping[tuple[str, str], Mapping[int, Sequence["Note"]]]
-"""The notes of finished trials: (model, variant's label) -> seed -> notes."""
+Cells = Mapping[tuple[str, str], Mapping[Unit, Metrics]]
+"""The metrics of finished trials: (model, variant's label) -> seed, or fold and seed -> metrics."""
+TrialNotes = Mapping[tuple[str, str], Mapping[Unit, Sequence["Note"]]]
+"""The notes of finished trials: (model, variant's label) -> seed, or fold and seed -> notes."""
 
 OUTCOMES: Mapping[str, Better] = MappingProxyType(
     {

@@ -17,16 +17,17 @@ if TYPE_CHECKING:
     from trickbag.study.analysis.chance import ConstantAnswers
     from trickbag.study.analysis.outcomes import Cells, Cost, Metrics, TrialNotes
     from trickbag.study.designs.layout import Contrast, Layout
+    from trickbag.study.units import Unit
 
 __all__ = ["EffectEstimate", "contrasts", "largest", "mean_of", "no_effect_reason", "price"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class EffectEstimate:
-    """One difference for each seed, with minus without, in the order of seeds.
+    """One difference for each unit (a seed, or a fold and a seed), with minus without, in order.
 
-    `seeds` are those of the differences, each of which is the sum of the variants' outcomes times
-    their `weights`, by label. `scale` is the outcomes' largest magnitude. `shapley` holds the
+    `seeds` are the units of the differences, each of which is the sum of the variants' outcomes
+    times their `weights`, by label. `scale` is the outcomes' largest magnitude. `shapley` holds the
     trick's Shapley value for each seed, in a full factorial. `level_with` and `level_without` are
     the outcome's means, over the same seeds, of the variants with the trick and without. `notes`
     say what a reader must know, and why there are no differences where there are none. The other
@@ -36,7 +37,7 @@ class EffectEstimate:
     label: str
     model: str
     differences: tuple[float, ...] = ()
-    seeds: tuple[int, ...] = ()
+    seeds: tuple[Unit, ...] = ()
     weights: Mapping[str, float] = field(default_factory=dict)
     scale: float = 0.0
     shapley: tuple[float, ...] = ()
@@ -98,8 +99,8 @@ def _contrast(
 
 
 def _pairs(
-    plus: Mapping[int, Metrics], minus: Mapping[int, Metrics], metric: str
-) -> dict[int, tuple[float, float]]:
+    plus: Mapping[Unit, Metrics], minus: Mapping[Unit, Metrics], metric: str
+) -> dict[Unit, tuple[float, float]]:
     """Return the metric of both for each seed that has it in both, in the order of seeds."""
     both = {
         s: (number(plus[s].get(metric)), number(minus[s].get(metric)))
@@ -137,7 +138,7 @@ def largest(rows: Iterable[Iterable[float]]) -> float:
     return max((abs(value) for row in rows for value in row), default=0.0)
 
 
-def _why_no_pair(runs: Mapping[str, Mapping[int, Metrics]], outcome: str) -> str:
+def _why_no_pair(runs: Mapping[str, Mapping[Unit, Metrics]], outcome: str) -> str:
     """Return why two variants, by label with their metrics by seed, have no pair."""
     empty = [label for label in runs if not runs[label]]
     if empty:
@@ -150,7 +151,7 @@ def _why_no_pair(runs: Mapping[str, Mapping[int, Metrics]], outcome: str) -> str
     return f"{named(list(runs))} have no seed in common with {outcome} defined in both"
 
 
-def no_effect_reason(trick: str, notes: Mapping[int, Sequence[Note]]) -> str | None:
+def no_effect_reason(trick: str, notes: Mapping[Unit, Sequence[Note]]) -> str | None:
     """Return why a trick changes nothing in a variant, by the notes of its trials; None if it does.
 
     Whether a trick changes anything follows from the recipe and the data, not from the seed: what

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from trickbag.study.analysis.statistics import ALPHA, number, t_quantile
+from trickbag.study.analysis.statistics import ALPHA, number, standard_error, t_quantile
 
 if TYPE_CHECKING:
     from trickbag.study.analysis.effects import Effect
@@ -14,13 +14,15 @@ if TYPE_CHECKING:
 __all__ = ["detectable", "standard_deviation"]
 
 
-def detectable(pairs: int, sd: float, comparisons: int = 1, power: float = 0.8) -> float | None:
+def detectable(
+    pairs: int, sd: float, comparisons: int = 1, power: float = 0.8, overlap: float = 0.0
+) -> float | None:
     """Return the smallest true difference that a study finds with this power, in the unit of `sd`.
 
     The test is the two-sided paired t test at 0.05 / `comparisons`, which is Holm's first and
-    strictest step; `sd` is the standard deviation of the paired differences. None for fewer than 2
-    pairs. Raises ValueError where a number makes no sense: a negative `sd`, no comparison, a power
-    that is not between the level and 1.
+    strictest step; `sd` is the standard deviation of the paired differences, `overlap` that of
+    `standard_error`. None for fewer than 2 pairs. Raises ValueError where a number makes no sense:
+    a negative `sd`, no comparison, a power that is not between the level and 1.
     """
     if pairs < 2:
         return None
@@ -44,7 +46,10 @@ def detectable(pairs: int, sd: float, comparisons: int = 1, power: float = 0.8) 
     most = critical + 1.0
     while surplus(most) < 0:
         most *= 2
-    return number(float(optimize.brentq(surplus, 0.0, most)) / math.sqrt(pairs) * sd)
+    shift = float(optimize.brentq(surplus, 0.0, most))
+    if overlap:
+        return number(shift * standard_error(sd, pairs, overlap))
+    return number(shift / math.sqrt(pairs) * sd)
 
 
 def standard_deviation(effects: Iterable[Effect]) -> float | None:

@@ -26,6 +26,7 @@ __all__ = [
     "number",
     "power_of_two",
     "seeds_needed",
+    "standard_error",
     "summarise",
     "t_quantile",
     "two_sided",
@@ -48,7 +49,8 @@ class Summary:
     """What `pairs` differences say about their mean: t interval and two-sided p.
 
     A value that is not defined is None. `sd` is exactly 0 where the differences have no spread;
-    there is no interval then.
+    there is no interval then. `overlap` is that of the training sets, 0 of differences that are
+    independent.
     """
 
     pairs: int
@@ -57,6 +59,18 @@ class Summary:
     low: float | None = None
     high: float | None = None
     p: float | None = None
+    overlap: float = 0.0
+
+
+def standard_error(sd: float, pairs: int, overlap: float = 0.0) -> float:
+    """Return the standard error of the mean of differences with this standard deviation.
+
+    With folds, `overlap` is the number of images that judge a run over that of those that train it:
+    runs share training images, and their differences are correlated, so that the variance of the
+    mean is taken as (1 / J + overlap) sd^2, not sd^2 / J. Source: Nadeau and Bengio 2003,
+    "Inference for the generalization error", section 4.
+    """
+    return sd * math.sqrt(1 / pairs + overlap) if overlap else sd / math.sqrt(pairs)
 
 
 def number(value: float | int | None) -> float | None:
@@ -91,8 +105,11 @@ def power_of_two(largest: float) -> float:
     return math.ldexp(1.0, math.frexp(largest)[1] - 1) if largest else 1.0
 
 
-def summarise(differences: Sequence[float], scale: float) -> Summary:
+def summarise(differences: Sequence[float], scale: float, overlap: float = 0.0) -> Summary:
     """Summarise finite differences of numbers of magnitude `scale`, as `scipy.stats.ttest_rel`.
+
+    Of folds there is a difference for each, with the `overlap` of their training sets
+    (`standard_error`).
 
     Differences that are equal but for rounding (of numbers as large as `scale`) have no spread,
     hence no interval and no p: otherwise one image more in each of two pairs would be significant
@@ -100,18 +117,19 @@ def summarise(differences: Sequence[float], scale: float) -> Summary:
     """
     n, rounding = len(differences), ROUNDING * scale
     if n == 0:
-        return Summary(pairs=0)
+        return Summary(pairs=0, overlap=overlap)
     unit = power_of_two(max(abs(value) for value in differences))
     scaled = [value / unit for value in differences]
     # `fsum` rounds once, at the end: the order of the seeds cannot change the result.
     mean = math.fsum(scaled) / n
     if n == 1:
-        return Summary(pairs=1, mean=number(mean * unit))
+        return Summary(pairs=1, mean=number(mean * unit), overlap=overlap)
     if max(scaled) - min(scaled) <= rounding / unit:
         value = mean * unit
-        return Summary(pairs=n, mean=0.0 if abs(value) <= rounding else number(value), sd=0.0)
+        mean = 0.0 if abs(value) <= rounding else value
+        return Summary(pairs=n, mean=number(mean), sd=0.0, overlap=overlap)
     sd = math.sqrt(math.fsum((value - mean) ** 2 for value in scaled) / (n - 1))
-    error = sd / math.sqrt(n)
+    error = standard_error(sd, n, overlap)
     half = t_quantile(1 - ALPHA / 2, n - 1) * error
     low, high = number((mean - half) * unit), number((mean + half) * unit)
     return Summary(
@@ -121,6 +139,7 @@ def summarise(differences: Sequence[float], scale: float) -> Summary:
         low=low if high is not None else None,
         high=high if low is not None else None,
         p=two_sided(mean / error, n - 1),
+        overlap=overlap,
     )
 
 

@@ -31,6 +31,7 @@ _IMAGES = (
     "verdict_images",
 )
 _MARGIN = ("margin", "p_equivalence", "p_equivalence_raw", "p_equivalence_images")
+_FOLDS = ("folds", "splits", "seeds")
 _WORDS = ("plus", "minus", "note")
 _LEVELS = ("level_without", "level_with")
 _PRICE = ("delta", "low", "high", "ratio", "pairs")
@@ -42,16 +43,19 @@ def effects_csv(effects: Sequence[Mapping[str, Any]]) -> str:
     Numbers have every digit; undefined values are empty. The price of a trick stands in five
     columns for each metric that any effect has a price in: `macs_delta`, `macs_low`, `macs_high`,
     `macs_ratio`, `macs_pairs`. What is known for new images stands in the last columns, where any
-    effect has it, and the tests against a margin behind it.
+    effect has it, the tests against a margin behind it, and then the number of folds, splits and
+    seeds in each fold.
     """
     prices = list(dict.fromkeys(name for effect in effects for name in effect.get("cost") or {}))
     of_images = _IMAGES if any("images" in effect for effect in effects) else ()
     of_margin = _MARGIN if any("margin" in effect for effect in effects) else ()
+    of_folds = _FOLDS if any("folds" in effect for effect in effects) else ()
+    last = (*of_images, *of_margin, *of_folds)
     file = io.StringIO()
     writer = csv.writer(file, lineterminator="\n")
     intervals = [name for names in _INTERVALS.values() for name in names]
     costs = [f"{name}_{field}" for name in prices for field in _PRICE]
-    writer.writerow([*_COLUMNS, *intervals, *_WORDS, *_LEVELS, *costs, *of_images, *of_margin])
+    writer.writerow([*_COLUMNS, *intervals, *_WORDS, *_LEVELS, *costs, *last])
     for effect in effects:
         row = [effect.get(name) for name in _COLUMNS]
         for name, names in _INTERVALS.items():
@@ -59,7 +63,7 @@ def effects_csv(effects: Sequence[Mapping[str, Any]]) -> str:
         row += [effect.get(name) for name in (*_WORDS, *_LEVELS)]
         cost = effect.get("cost") or {}
         row += [(cost.get(name) or {}).get(field) for name in prices for field in _PRICE]
-        row += [effect.get(name) for name in (*of_images, *of_margin)]
+        row += [effect.get(name) for name in last]
         writer.writerow(
             # repr: every digit of a float, so that the table loses nothing.
             [

@@ -79,7 +79,9 @@ def _judged(summarised: Sequence[Effect], better: str, level: float) -> list[Eff
         if p < level:
             effects[i] = dataclasses.replace(effect, p=p, verdict=_direction(delta, better))
             continue
-        alone = seeds_needed(delta, sd, effect.pairs, len(tested) - step)
+        # Of folds more seeds settle nothing: they are on the same images.
+        of_seeds = effect.of_folds is None
+        alone = seeds_needed(delta, sd, effect.pairs, len(tested) - step) if of_seeds else None
         needed = None if needed is None or alone is None else max(needed, alone)
         effects[i] = dataclasses.replace(effect, p=p, more_seeds=needed)
     return effects

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from typing import Any, cast, get_args
 
@@ -9,6 +10,7 @@ from trickbag.errors import UserError
 from trickbag.files import json_numbers
 from trickbag.study.analysis.effects import VERDICTS, Effect
 from trickbag.study.analysis.equivalence import Equivalence
+from trickbag.study.analysis.fold_means import FoldDifference, FoldDifferences
 from trickbag.study.analysis.images import ImageInterval
 from trickbag.study.analysis.notes import EffectNote, EffectStatus
 from trickbag.study.records.checks import (
@@ -61,8 +63,44 @@ def effect_to_dict(effect: Effect) -> dict[str, Any]:
         **_images_to_dict(effect),
         **_equivalence_to_dict(effect.equivalence),
         **({"exploratory": True} if effect.exploratory else {}),
+        **_folds_to_dict(effect.of_folds),
     }
     return data
+
+
+def _folds_to_dict(of_folds: FoldDifferences | None) -> dict[str, Any]:
+    """Return the differences by fold; nothing where there are no folds."""
+    if of_folds is None:
+        return {}
+    return {
+        "folds": of_folds.folds,
+        "splits": of_folds.splits,
+        "seeds": of_folds.seeds,
+        "fold_differences": [dataclasses.asdict(each) for each in of_folds.differences],
+    }
+
+
+def _folds_from_dict(entry: Mapping[str, Any], place: str) -> FoldDifferences | None:
+    """Read what `_folds_to_dict` returned."""
+    if entry.get("folds") is None:
+        return None
+    counts = [entry.get(name) for name in ("folds", "splits")]
+    valid = all(type(count) is int and count > 0 for count in counts)
+    require(valid, f"{place}: folds", counts, "whole numbers of folds and splits")
+    differences = []
+    for i, each in enumerate(json_list(entry, "fold_differences", place)):
+        where = f"{place}: fold_differences[{i}]"
+        row = json_object(each, where)
+        numbers = [row.get(name) for name in ("split", "fold", "seeds")]
+        valid = all(type(number) is int and number >= 0 for number in numbers)
+        require(valid, where, dict(row), "a split, a fold and seeds, whole numbers from 0 on")
+        delta = json_numbers({"delta": row.get("delta")}, where)["delta"]
+        split, fold, seeds = (int(cast("int", number)) for number in numbers)
+        differences.append(
+            FoldDifference(split=split, fold=fold, seeds=seeds, delta=float(delta or 0.0))
+        )
+    folds, splits = (int(cast("int", count)) for count in counts)
+    return FoldDifferences(folds=folds, splits=splits, differences=tuple(differences))
 
 
 def _equivalence_to_dict(test: Equivalence | None) -> dict[str, Any]:
@@ -158,6 +196,7 @@ def effect_from_dict(data: object, place: str) -> Effect:
         notes=tuple(_note(note, place) for note in json_list(entry, "notes", place)),
         **_images_from_dict(entry, place),
         equivalence=_equivalence_from_dict(entry, place),
+        of_folds=_folds_from_dict(entry, place),
         **figures,
     )
 

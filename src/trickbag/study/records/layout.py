@@ -17,6 +17,7 @@ from trickbag.study.records.checks import (
     text,
     texts,
 )
+from trickbag.study.units import FoldSeed, Unit
 
 __all__ = ["LayoutRecord", "VariantRecord", "VariantStatus"]
 
@@ -25,21 +26,31 @@ VariantStatus = Literal["applies", "does_not_apply"]
 
 @dataclass(frozen=True, kw_only=True)
 class VariantRecord:
-    """A variant with the ids of its trials by seed; `reason` says why it does not apply."""
+    """A variant with the ids of its trials by unit; `reason` says why it does not apply.
+
+    In a study on folds the trials are a list, `fold_trials`, each with its split, fold and seed.
+    """
 
     label: str
     status: VariantStatus = "applies"
     reason: str = ""
-    trials: Mapping[int, str] = field(default_factory=dict)
+    trials: Mapping[Unit, str] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the variant as plain data."""
-        return {
+        by_seed = {str(seed): trial for seed, trial in self.trials.items() if type(seed) is int}
+        on_folds = [
+            {**unit._asdict(), "trial": trial}
+            for unit, trial in self.trials.items()
+            if isinstance(unit, FoldSeed)
+        ]
+        data = {
             "label": self.label,
             "reason": self.reason,
-            "trials": {str(seed): trial for seed, trial in self.trials.items()},
+            "trials": by_seed,
             "status": self.status,
         }
+        return {**data, "fold_trials": on_folds} if on_folds else data
 
     @classmethod
     def from_dict(cls, data: object, place: str) -> VariantRecord:
@@ -63,7 +74,13 @@ class VariantRecord:
             label=text(variant, "label", place),
             status=cast("VariantStatus", status),
             reason=optional_text(variant, "reason", place) or "",
-            trials={int(seed): trial for seed, trial in trials.items()},
+            trials={
+                **{int(seed): trial for seed, trial in trials.items()},
+                **dict(
+                    _fold_trial(trial, f"{place}.fold_trials[{i}]")
+                    for i, trial in enumerate(json_list(variant, "fold_trials", place))
+                ),
+            },
         )
 
 
@@ -114,6 +131,17 @@ class LayoutRecord:
             generators=texts(layout, "generators", place),
             aliases=tuple(tuple(map(str, group)) for group in aliases),
         )
+
+
+def _fold_trial(data: object, place: str) -> tuple[FoldSeed, str]:
+    entry = json_object(data, place)
+    numbers = [entry.get(name) for name in FoldSeed._fields]
+    valid = all(type(number) is int and number >= 0 for number in numbers)
+    require(valid, place, dict(entry), "a split, a fold and a seed, whole numbers from 0 on")
+    name = text(entry, "trial", place)
+    # An id is the name of a folder: it must not lead to another place.
+    require(name.isalnum(), f"{place}.trial", name, "a trial id")
+    return FoldSeed(*map(int, map(str, numbers))), name
 
 
 def _contrast(data: object, place: str) -> Contrast:

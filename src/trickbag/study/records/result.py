@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Evaluations", "StoredResult", "TrialEvaluation", "read_evaluations"]
 
+_FOLD = ("fold", "split")
+
 Evaluations = Mapping[str, ExtraSettings]
 """The evaluations that trials have beyond their runs, by the names of `evaluate.extra.EXTRA`."""
 
@@ -43,11 +45,13 @@ class StoredResult(Result):
     `label` is that of the trial's variant. A trial of status `does_not_apply` has the reason as its
     `error`. The scores of the classes and the calibration are left out, which are long: they are in
     the trial's `result.json`. `evaluations` are those of `evaluate.extra.EXTRA` that the trial has
-    had, by name; their metrics are among `metrics`.
+    had, by name; their metrics are among `metrics`. `fold` and `split` are those of the trial.
     """
 
     model: str
     evaluations: dict[str, TrialEvaluation] = field(default_factory=dict)
+    fold: int | None = None
+    split: int | None = None
 
     @classmethod
     def of(cls, result: Result, trial: Trial) -> StoredResult:
@@ -57,6 +61,8 @@ class StoredResult(Result):
             "model": trial.model,
             "classes": {},
             "calibration": None,
+            "fold": trial.fold,
+            "split": trial.split,
         }
         return cls(**(vars(result) | named))
 
@@ -64,6 +70,8 @@ class StoredResult(Result):
         """Return the plain data of the line."""
         data = super().to_dict() | {"model": self.model}
         del data["classes"], data["calibration"]
+        # Without folds the line is that of before there were any.
+        data |= {name: value for name in _FOLD if (value := getattr(self, name)) is not None}
         if self.evaluations:
             data["evaluations"] = {name: plain(each) for name, each in self.evaluations.items()}
         return data
@@ -112,6 +120,10 @@ class StoredResult(Result):
         if result.is_of_version_1:
             result = result.of_last_epoch()
         json_numbers(result.metrics, "metrics")
+        for name in _FOLD:
+            value = data.get(name)
+            valid = value is None or (type(value) is int and value >= 0)
+            require(valid, name, value, "a whole number from 0 on")
         return cls(
             **vars(result),
             model=text(data, "model", "result"),
@@ -119,6 +131,8 @@ class StoredResult(Result):
                 name: read(TrialEvaluation, each, f"evaluations.{name}")
                 for name, each in json_object(data.get("evaluations") or {}, "evaluations").items()
             },
+            fold=data.get("fold"),
+            split=data.get("split"),
         )
 
 

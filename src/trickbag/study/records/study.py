@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, get_args
 
+from trickbag.data.config import MAX_FOLDS
 from trickbag.errors import Note, UserError
 from trickbag.evaluate.extra import extra_of
 from trickbag.files import json_numbers
@@ -29,6 +30,7 @@ from trickbag.study.records.result import Evaluations, read_evaluations
 from trickbag.study.records.upgrade import upgraded_study
 from trickbag.study.registration import Registered, Registration
 from trickbag.study.tuning.record import TuningRecord
+from trickbag.study.units import MAX_SPLITS
 
 if TYPE_CHECKING:
     from trickbag.study.analysis.looks import Look
@@ -58,6 +60,7 @@ class StudyRecord:
     were fixed before the first trial, None where the first look spends the 5 %; `until_settled`
     says whether arms are stopped once they are settled. `looks` are those at which verdicts were
     written. `tuning` says how the arms were tuned, None where they were not.
+    `folds` and `splits` say how the data are divided, None and 1 in a study without folds.
     `registration` is the design as it was before the first trial, None in a record of before.
     """
 
@@ -86,6 +89,8 @@ class StudyRecord:
     looks: tuple[Look, ...] = ()
     tuning: TuningRecord | None = None
     registration: Registration | None = None
+    folds: int | None = None
+    splits: int = 1
 
     @property
     def registered(self) -> Registered:
@@ -132,6 +137,8 @@ class StudyRecord:
     def _tests(self) -> dict[str, Any]:
         """Return what verdicts depend on; a study without it has the file of before."""
         return {
+            "folds": self.folds,
+            "splits": None if self.folds is None else self.splits,
             "margin": self.margin,
             "max_seeds": self.max_seeds,
             "until_settled": self.until_settled,
@@ -178,6 +185,14 @@ class StudyRecord:
         most = data.get("max_seeds")
         require(most is None or type(most) is int, f"{place}: max_seeds", most, "a whole number")
         require_within(f"{place}: ", max_seeds=most)
+        folds, splits = data.get("folds"), data.get("splits", 1)
+        for name, value, low, high in (
+            ("folds", folds, 2, MAX_FOLDS),
+            ("splits", splits, 1, MAX_SPLITS),
+        ):
+            valid = type(value) is int and low <= value <= high
+            valid |= name == "folds" and value is None
+            require(valid, f"{place}: {name}", value, f"a whole number from {low} to {high}")
         keep = data.get("keep_weights")
         kinds = ("none", "full", "all", None)
         require(keep in kinds, f"{place}: keep_weights", keep, "none, full, all or null")
@@ -210,6 +225,8 @@ class StudyRecord:
             margin=margin,
             max_seeds=most,
             until_settled=data.get("until_settled") is True,
+            folds=folds,
+            splits=splits,
             looks=tuple(
                 look_from_dict(look, f"{place}: looks[{i}]")
                 for i, look in enumerate(json_list(data, "looks", place))
