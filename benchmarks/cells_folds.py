@@ -61,6 +61,7 @@ def main() -> None:
     if args.quick:
         shutil.rmtree(ROOT / "runs" / "studies" / f"{NAME}_quick", ignore_errors=True)
         quick = ("--epochs", "1", "--image-size", "16", "--tricks", "mixup", "--folds", "3")
+        quick += ("--workers", "1", "--seeds", "2")
         run(f"{NAME}_quick", *ARGUMENTS, *quick)
         return
     run(NAME, *ARGUMENTS, "--splits", "2")

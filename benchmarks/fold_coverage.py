@@ -75,11 +75,11 @@ class Ridge:
         shifts = rng.normal(size=(len(x), 1, self.width))
         return lambda values: _with_one(np.maximum(values @ weights + shifts, 0.0))
 
-    def weights(self, gram: Array, moment: Array, examples: int) -> Array:
+    def weights(self, gram: Array, products: Array, examples: int) -> Array:
         """Return the coefficients of sums of products (..., D, D) and (..., D)."""
         penalty = self.penalty * examples * np.eye(gram.shape[-1])
         penalty[-1, -1] = 1e-9  # the intercept
-        solved: Array = np.linalg.solve(gram + penalty, moment[..., None])[..., 0]
+        solved: Array = np.linalg.solve(gram + penalty, products[..., None])[..., 0]
         return solved
 
 
@@ -87,11 +87,11 @@ class Ridge:
 class Centroid(Ridge):
     """The nearest of two class means, as a linear classifier."""
 
-    def weights(self, gram: Array, moment: Array, examples: int) -> Array:
+    def weights(self, gram: Array, products: Array, examples: int) -> Array:
         """Return the hyperplane between the means, which follow from the sums."""
         # The last feature is 1: its row of the Gram matrix has the sums of the features.
         total = gram[..., -1, :-1]
-        first, second = ((total + sign * moment[..., :-1]) / examples for sign in (1, -1))
+        first, second = ((total + sign * products[..., :-1]) / examples for sign in (1, -1))
         shift = ((second**2).sum(-1) - (first**2).sum(-1)) / 2
         return np.concatenate([first - second, shift[..., None]], -1)
 
@@ -189,16 +189,18 @@ def fold_means(
     return np.concatenate(means, 1)
 
 
-def _outputs(learner: Ridge, made: Callable[[Array], Array], x_RKMD: Array, y_RKM: Array) -> Array:
+def _outputs(
+    learner: Ridge, mapped: Callable[[Array], Array], x_RKMD: Array, y_RKM: Array
+) -> Array:
     """Return the outputs (R, K, M) on each fold of a learner that was trained on the others."""
     studies, folds, size, width = x_RKMD.shape
-    flat = made(x_RKMD.reshape(studies, folds * size, width))
+    flat = mapped(x_RKMD.reshape(studies, folds * size, width))
     features = flat.reshape(studies, folds, size, -1)
     gram = features.swapaxes(-1, -2) @ features
-    moment = (y_RKM[..., None, :] @ features)[..., 0, :]
+    products = (y_RKM[..., None, :] @ features)[..., 0, :]
     # Sums over all folds but one.
-    gram, moment = (part.sum(1, keepdims=True) - part for part in (gram, moment))
-    weights = learner.weights(gram, moment, (folds - 1) * size)
+    gram, products = (part.sum(1, keepdims=True) - part for part in (gram, products))
+    weights = learner.weights(gram, products, (folds - 1) * size)
     outputs: Array = (features @ weights[..., None])[..., 0]
     return outputs
 
@@ -214,9 +216,9 @@ def truth(comparison: Comparison, size: int, rng: np.random.Generator) -> tuple[
         scores = []
         for learner in (comparison.first, comparison.second):
             features = learner.features(rng, x)
-            made = features(x)
-            gram, moment = made.swapaxes(-1, -2) @ made, (y[:, None] @ made)[:, 0]
-            weights = learner.weights(gram, moment, size)
+            inputs = features(x)
+            gram, products = inputs.swapaxes(-1, -2) @ inputs, (y[:, None] @ inputs)[:, 0]
+            weights = learner.weights(gram, products, size)
             scores.append(comparison.score((features(new_x) @ weights[..., None])[..., 0], new_y))
         differences.append(scores[0] - scores[1])
     values = np.concatenate(differences)

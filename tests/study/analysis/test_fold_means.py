@@ -114,14 +114,14 @@ def test_a_factorial_has_its_effects_by_fold() -> None:
     rng = np.random.default_rng(6)
     layout = factorial_layout(["a", "b"])
     tables = {variant.label: rng.normal(size=(2, 3, 2)) for variant in layout.variants}
-    found = effects([layout], on_folds(tables), {}, folds=Folds(count=3, splits=2))
+    estimated = effects([layout], on_folds(tables), {}, folds=Folds(count=3, splits=2))
     signs = dict(zip(tables, yates(2), strict=True))
     by_hand = sum(sign[0] * tables[label] / 2 for label, sign in signs.items())
-    assert found[0].pairs == 6
-    assert found[0].of_folds is not None
-    assert found[0].of_folds.means == pytest.approx(np.asarray(by_hand).mean(2).ravel())
-    assert found[0].shapley is not None
-    assert found[0].shapley[0] == pytest.approx(found[0].delta)
+    assert estimated[0].pairs == 6
+    assert estimated[0].of_folds is not None
+    assert estimated[0].of_folds.means == pytest.approx(np.asarray(by_hand).mean(2).ravel())
+    assert estimated[0].shapley is not None
+    assert estimated[0].shapley[0] == pytest.approx(estimated[0].delta)
 
 
 def test_it_is_read_as_it_was_written() -> None:

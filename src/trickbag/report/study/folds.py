@@ -58,8 +58,8 @@ def _outcomes(variant: StudyVariant, places: list[tuple[int, int]], outcome: str
     units = sorted(variant.trials)
     values = [variant.trials[unit].metrics.get(outcome) for unit in units]
     of_place = {
-        place: [value for i in found if (value := values[i]) is not None]
-        for place, found in by_fold(units).items()
+        place: [value for i in rows if (value := values[i]) is not None]
+        for place, rows in by_fold(units).items()
     }
-    means = {place: fmean(found) for place, found in of_place.items() if found}
+    means = {place: fmean(known) for place, known in of_place.items() if known}
     return [number(outcome, means.get(place)) or ABSENT for place in places]

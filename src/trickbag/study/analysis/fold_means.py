@@ -49,12 +49,12 @@ class FoldDifferences:
 
     def notes(self) -> list[EffectNote]:
         """Say which folds are missing, and which have fewer seeds than others."""
-        total, found = self.folds * self.splits, len(self.differences)
-        if not found:
+        total, present = self.folds * self.splits, len(self.differences)
+        if not present:
             return []  # another note says why
         reasons = []
-        if found < total:
-            reasons.append(f"{total - found} of {total} folds have no pair")
+        if present < total:
+            reasons.append(f"{total - present} of {total} folds have no pair")
         fewer = sum(each.seeds < self.seeds for each in self.differences)
         if fewer:
             reasons.append(f"{fewer} of {total} folds have fewer than {self.seeds} seeds")

@@ -16,6 +16,7 @@ from trickbag.study.trial_plan import TrialPlan, seeds_text
 from trickbag.study.tuning.layouts import point_label, require_used, tuning_layout, variants
 from trickbag.study.tuning.record import TunedArm, TunedPoint, TuningRecord
 from trickbag.study.tuning.tuning import FIRST_SEED, Configuration, Tuning
+from trickbag.study.units import seed_of
 
 if TYPE_CHECKING:
     from trickbag.recipe import Recipe
@@ -116,7 +117,11 @@ def tuning_stage(
             label=label,
             points=tuple(
                 TunedPoint(
-                    settings=point.settings, trials=plan.ids[model, point_label(label, point)]
+                    settings=point.settings,
+                    trials={
+                        seed_of(unit): trial
+                        for unit, trial in plan.ids[model, point_label(label, point)].items()
+                    },
                 )
                 for point in of_arm
             ),
