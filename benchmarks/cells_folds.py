@@ -1,6 +1,6 @@
 """A study on folds of blood cells, the cells of an image in one fold.
 
-python benchmarks/cells_folds.py FOLDER             4 arms, 5 folds, 2 splits: 15 minutes of 2 cores
+python benchmarks/cells_folds.py FOLDER             4 arms, 5 folds, 2 splits: 10 minutes of 2 cores
 python benchmarks/cells_folds.py FOLDER --quick     one split, one epoch, kept nowhere: does it run?
 
 FOLDER is that of BCCD (`../shared/data/bccd`). The cells are cut out of its images: red and white
@@ -27,7 +27,7 @@ CELLS = Path("runs", "data", "cells")
 # fmt: off
 ARGUMENTS = (
     "small", "--data", str(CELLS / "cells.csv"), "--set", "data.group_column=slide",
-    "--image-size", "32", "--set", "model.width_factor=0.5", "--epochs", "8",
+    "--image-size", "24", "--set", "model.width_factor=0.5", "--epochs", "6",
     "--tricks", "resnet_d,label_smoothing,mixup", "--outcome", "top1,loss",
     "--folds", "5", "--workers", "2", "--set", "training.threads=1",
 )

@@ -34,6 +34,7 @@ NoteKind = Literal[
     "folder",
     "calibration",
     "memory",
+    "fold",
 ]
 """What a note is about.
 

@@ -178,7 +178,9 @@ def test_a_dry_run_times_the_runs_of_one_fold(study: Study, tmp_path: Path) -> N
     assert "6 folds, whose training images overlap, see an effect of" in lines
     disk = disk_use(prepared, executor.machine, tmp_path)
     assert (disk.trials, disk.kept, disk.decoded) == (12, 6, 0)
-    assert any("divided into 3 folds, 2 times" in note.reason for note in prepared.notes)
+    reasons = [note.reason for note in prepared.notes]
+    assert any("divided into 3 folds, 2 times" in reason for reason in reasons)
+    assert not any("validates (data.folds)" in reason for reason in reasons)
 
 
 def test_groups_are_whole_on_every_fold(tmp_path: Path) -> None:
@@ -213,9 +215,10 @@ def test_weights_that_have_seen_the_images_are_named(tmp_path: Path) -> None:
     study = Study(recipe=small(), folds=3)
     reasons = [note.reason for note in fold_notes(study, recipes, "0f1e")]
     assert "divided into 3 folds; every arm" in reasons[0]
-    assert f"{known} was trained on these images" in reasons[1]
-    assert f"on which images {tmp_path / 'unknown'} was trained is not known" in reasons[2]
-    assert len(reasons) == 3
+    assert "all folds have the same seeds" in reasons[1]
+    assert f"{known} was trained on these images" in reasons[2]
+    assert f"on which images {tmp_path / 'unknown'} was trained is not known" in reasons[3]
+    assert len(reasons) == 4
     assert fold_notes(Study(recipe=small()), recipes, "0f1e") == []
 
 

@@ -144,7 +144,7 @@ def _folds(
     held = np.flatnonzero(fold_of == data.fold)
     notes.append(
         Note(
-            "data",
+            "fold",
             None,
             f"fold {data.fold} of {data.folds} of the training and validation images, "
             f"{len(held):,}, validates (data.folds)",

@@ -78,7 +78,12 @@ class PreparedStudy:
         layouts = self.progress.trial_plan.layouts
         recipes = [v.recipe for layout in layouts for v in layout.variants if v.recipe is not None]
         notes = [
-            *self.dataset.notes,
+            # The data set is that of the first fold; every trial names its own.
+            *(
+                note
+                for note in self.dataset.notes
+                if self.plan.folds is None or note.kind != "fold"
+            ),
             *kept_weights(self.plan.recipe),
             *fold_notes(self.plan, recipes, self.dataset.fingerprint),
             *longer_training(recipes),
