@@ -130,6 +130,7 @@ def test_the_page_says_for_what_the_interval_is(finished: Path, tmp_path: Path) 
     assert "On new splits of this data" in text
     assert "split 1, fold 2" in text
     assert "Nadeau and Bengio" in text
+    assert "There is no second interval and no second verdict for new images" in text
     assert "for new seeds on these images" not in text
     assert read_study(finished).counts["finished"] == 12
 

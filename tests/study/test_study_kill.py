@@ -173,7 +173,7 @@ def test_killed_within_a_fold_a_study_goes_on_with_other_workers(
     pictures: Path, tmp_path: Path
 ) -> None:
     quiet, out = tmp_path / "quiet", tmp_path / "study"
-    options = ("--tricks", "mixup", "--folds", "3", "--seeds", "2")
+    options = ("--tricks", "mixup", "--folds", "3")
     undisturbed = command(pictures, quiet, *options, "--workers", "2")
     subprocess.run(undisturbed, check=True, capture_output=True)
     driver = start(pictures, out, *options, "--workers", "2")
