@@ -162,9 +162,8 @@ def fold_means(
     """Return the differences (R, S K) of studies, averaged over the seeds in each fold."""
     x, y = examples
     studies, n = y.shape
-    # As in a study the seeds are the same on all folds of all splits.
     arms = [
-        (learner, learner.features(rng, x))
+        learner
         for learner in (comparison.first, comparison.second)
         for _ in range(comparison.seeds)
     ]
@@ -181,27 +180,30 @@ def fold_means(
         x_RKMD = np.take_along_axis(x, order[..., None], 1).reshape(*shape, -1)
         y_RKM = np.take_along_axis(y, order, 1).reshape(shape)
         values = [
-            comparison.score(_outputs(learner, features, x_RKMD, y_RKM), y_RKM)
-            for learner, features in arms
+            comparison.score(_outputs(learner, rng, x_RKMD, y_RKM), y_RKM) for learner in arms
         ]
         half = comparison.seeds
         means.append(np.mean(values[:half], 0) - np.mean(values[half:], 0))
     return np.concatenate(means, 1)
 
 
-def _outputs(
-    learner: Ridge, mapped: Callable[[Array], Array], x_RKMD: Array, y_RKM: Array
-) -> Array:
+def _outputs(learner: Ridge, rng: np.random.Generator, x_RKMD: Array, y_RKM: Array) -> Array:
     """Return the outputs (R, K, M) on each fold of a learner that was trained on the others."""
     studies, folds, size, width = x_RKMD.shape
-    flat = mapped(x_RKMD.reshape(studies, folds * size, width))
-    features = flat.reshape(studies, folds, size, -1)
-    gram = features.swapaxes(-1, -2) @ features
-    products = (y_RKM[..., None, :] @ features)[..., 0, :]
-    # Sums over all folds but one.
-    gram, products = (part.sum(1, keepdims=True) - part for part in (gram, products))
-    weights = learner.weights(gram, products, (folds - 1) * size)
-    outputs: Array = (features @ weights[..., None])[..., 0]
+    flat = x_RKMD.reshape(studies, folds * size, width)
+    outputs = np.empty((studies, folds, size))
+    features = None
+    for fold in range(folds):
+        # As in a study each fold of each split has seeds of its own.
+        if features is None or learner.width is not None:
+            mapped = learner.features(rng, flat)
+            features = mapped(flat).reshape(studies, folds, size, -1)
+            grams = features.swapaxes(-1, -2) @ features
+            products = (y_RKM[..., None, :] @ features)[..., 0, :]
+        # Sums over all folds but one.
+        gram, product = (part.sum(1) - part[:, fold] for part in (grams, products))
+        weights = learner.weights(gram, product, (folds - 1) * size)
+        outputs[:, fold] = (features[:, fold] @ weights[..., None])[..., 0]
     return outputs
 
 

@@ -9,6 +9,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 import trickbag as tb
 from tests.builders.recipes import tiny_recipe
@@ -29,7 +31,7 @@ from trickbag.study.merge import merge
 from trickbag.study.records.study import LayoutRecord, StudyRecord, VariantRecord
 from trickbag.study.study import Study
 from trickbag.study.tuning.tuning import Tuning
-from trickbag.study.units import FoldSeed
+from trickbag.study.units import Folds, FoldSeed
 from trickbag.train.folder.run_folder import RunFolder
 from trickbag.train.folder.run_recipe import RunRecipe
 
@@ -87,10 +89,10 @@ def test_a_trial_is_the_run_of_its_fold(study: Study, finished: Path, tmp_path: 
     recipe = study.recipe.set_all({"training.device": "cpu", "training.threads": "1"})
     alone = tb.fit(
         recipe.set_all({"data.folds": str(FOLDS), "data.fold": "1", "data.split_seed": "1"}),
-        seed=0,
+        seed=line["seed"],
         out=tmp_path / "run",
     )
-    assert alone.trial == line["trial"]
+    assert (alone.trial, line["seed"]) == (line["trial"], 4000)
     assert without_times(alone.metrics) == line["metrics"]
 
 
@@ -116,11 +118,11 @@ def test_effects_are_the_means_of_the_folds(finished: Path) -> None:
     variant = stored["layouts"][0]["variants"][0]
     assert variant["trials"] == {}
     assert {(t["split"], t["fold"], t["seed"]) for t in variant["fold_trials"]} == {
-        (split, fold, 0) for split in range(2) for fold in range(FOLDS)
+        (split, fold, 1000 * (FOLDS * split + fold)) for split in range(2) for fold in range(FOLDS)
     }
     record = StudyFolder(finished).read_study()
     assert record is not None
-    assert FoldSeed(1, 2, 0) in record.layouts[0].variants[0].trials
+    assert FoldSeed(1, 2, 5000) in record.layouts[0].variants[0].trials
 
 
 @pytest.mark.slow
@@ -170,9 +172,9 @@ def test_a_dry_run_times_the_runs_of_one_fold(study: Study, tmp_path: Path) -> N
         "-label_smoothing",
     ]
     assert [row[1:3] for row in trial_rows(prepared, expected.pending)] == [
-        ("variant", "seeds on 6 folds"),
-        ("full", "0"),
-        ("-label_smoothing", "0"),
+        ("variant", "on 6 folds"),
+        ("full", "1 seed of each"),
+        ("-label_smoothing", "1 seed of each"),
     ]
     lines = "\n".join(forecast_lines(prepared, expected))
     assert "12 trials to run, 1 at a time" in lines
@@ -216,10 +218,10 @@ def test_weights_that_have_seen_the_images_are_named(tmp_path: Path) -> None:
     study = Study(recipe=small(), folds=3)
     reasons = [note.reason for note in fold_notes(study, recipes, "0f1e")]
     assert "divided into 3 folds; every arm" in reasons[0]
-    assert "all folds have the same seeds" in reasons[1]
-    assert f"{known} was trained on these images" in reasons[2]
-    assert f"on which images {tmp_path / 'unknown'} was trained is not known" in reasons[3]
-    assert len(reasons) == 4
+    assert "each fold has seeds of its own" in reasons[0]
+    assert f"{known} was trained on these images" in reasons[1]
+    assert f"on which images {tmp_path / 'unknown'} was trained is not known" in reasons[2]
+    assert len(reasons) == 3
     assert fold_notes(Study(recipe=small()), recipes, "0f1e") == []
 
 
@@ -275,6 +277,7 @@ def test_a_damaged_record_is_refused(place: str, value: object) -> None:
         ({"folds": 101}, "folds = 101"),
         ({"splits": 2}, "splits = 2: they are of folds"),
         ({"folds": 3, "splits": 0}, "splits = 0: must be from 1 to 100"),
+        ({"folds": 3, "seeds": 1001}, "seeds = 1001: a fold has at most 1000"),
         ({"folds": 3, "max_seeds": 9}, "max_seeds and folds exclude each other"),
         ({"folds": 3, "until_settled": True, "seeds": 2}, "until_settled and folds exclude"),
         ({"folds": 3, "tuning": Tuning(grid=("training.lr=1x,2x",))}, "tuning and folds exclude"),
@@ -298,6 +301,16 @@ def test_what_has_no_valid_rule_is_refused(changes: dict[str, Any], says: str) -
 def test_a_recipe_that_names_a_fold_is_refused(settings: dict[str, str], says: str) -> None:
     with pytest.raises(UserError, match=says):
         Study(recipe=small().set_all(settings), folds=3, splits=2)
+
+
+@given(count=st.integers(2, 20), splits=st.integers(1, 10), seeds=st.integers(1, 5))
+def test_no_two_folds_share_a_seed(count: int, splits: int, seeds: int) -> None:
+    units = Folds(count=count, splits=splits).units(range(seeds))
+    assert len({unit.seed for unit in units}) == len(units) == count * splits * seeds
+    assert {unit.number for unit in units} == set(range(seeds))
+    # Seeds that are added follow those that are there.
+    more = Folds(count=count, splits=splits).units(range(seeds + 1))
+    assert set(units) < set(more)
 
 
 def test_a_study_of_before_has_the_ids_of_before() -> None:

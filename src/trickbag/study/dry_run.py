@@ -9,6 +9,7 @@ from trickbag.evaluate.extra import EXTRA
 from trickbag.study.analysis.notes import named
 from trickbag.study.designs.backbones import Backbones
 from trickbag.study.trial_plan import seeds_text
+from trickbag.study.units import SEEDS_OF_FOLD
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -33,7 +34,7 @@ def trial_rows(study: PreparedStudy, pending: Sequence[Trial]) -> list[tuple[str
     backbones = dict(design.arms) if isinstance(design := study.plan.design, Backbones) else {}
     last = "starts from" if backbones else "tricks"
     folds = study.plan.division
-    head = "seeds" if folds is None else f"seeds on {folds.count * folds.splits} folds"
+    head = "seeds" if folds is None else f"on {folds.count * folds.splits} folds"
     rows: list[tuple[str, ...]] = [("network", "variant", head, last)]
     for layout in study.progress.trial_plan.layouts:
         for variant in layout.variants:
@@ -54,10 +55,13 @@ def _open_seeds(trials: Sequence[Trial] | None, folds: Folds | None) -> str:
     """Write the seeds of trials to be run; on folds, how many trials where some have ended."""
     if trials is None:
         return "done"
-    seeds = {trial.seed for trial in trials}
-    if folds is None or len(trials) == len(seeds) * folds.count * folds.splits:
-        return seeds_text([*seeds])
-    return f"{len(trials)} trials of {seeds_text([*seeds])}"
+    if folds is None:
+        return seeds_text([*{trial.seed for trial in trials}])
+    seeds = len({trial.seed % SEEDS_OF_FOLD for trial in trials})
+    each = f"{seeds} seed{'s' * (seeds != 1)} of each"
+    if len(trials) == seeds * folds.count * folds.splits:
+        return each
+    return f"{len(trials)} trials, {each}"
 
 
 def forecast_lines(study: PreparedStudy, forecast: Forecast) -> list[str]:

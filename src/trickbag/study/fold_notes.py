@@ -26,13 +26,10 @@ def fold_notes(plan: StudyPlan, recipes: Iterable[Recipe], fingerprint: str) -> 
     times = "" if folds.splits == 1 else f", {folds.splits} times"
     reason = (
         f"the training and validation images together are divided into {folds.count} folds{times}; "
-        "every arm is trained for each fold with each seed, and intervals are for new splits"
+        "every arm is trained for each fold, with the same seeds as the others, and each fold has "
+        "seeds of its own; intervals are for new splits"
     )
-    same = (
-        "all folds have the same seeds: what these do alike on every fold is not in the intervals, "
-        "which are too short where seeds matter much"
-    )
-    return [Note("study", None, reason), Note("study", None, same), *_seen(recipes, fingerprint)]
+    return [Note("study", None, reason), *_seen(recipes, fingerprint)]
 
 
 def _seen(recipes: Iterable[Recipe], fingerprint: str) -> list[Note]:

@@ -27,7 +27,7 @@ from trickbag.study.designs.levels import LevelledDesign
 from trickbag.study.limits import require_within
 from trickbag.study.trial_plan import TrialPlan
 from trickbag.study.tuning.layouts import tuned_layouts
-from trickbag.study.units import MAX_SPLITS, Folds
+from trickbag.study.units import MAX_SPLITS, SEEDS_OF_FOLD, Folds
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -81,9 +81,9 @@ class StudyPlan:
     itself, `seeds` at a time, and stops arms that are settled. With `tuning` each arm is tuned
     before the comparison, on a part of the training images. With `folds` the training and
     validation images together are divided into so many, `splits` times, and every arm is trained
-    for each fold with each seed; None stands for those of the study that a folder holds, and in a
-    new one for no folds, and for one split. The number of seeds is then 1 in a new study that names
-    none. Raises UserError for values that cannot be.
+    for each fold, with `seeds` seeds of its own; None stands for those of the study that a folder
+    holds, and in a new one for no folds, and for one split. The number of seeds is then 1 in a new
+    study that names none. Raises UserError for values that cannot be.
     """
 
     recipe: Recipe
@@ -167,6 +167,8 @@ class StudyPlan:
             return
         if not 2 <= self.folds <= MAX_FOLDS:
             raise UserError(f"folds = {self.folds}: must be from 2 to {MAX_FOLDS}")
+        if (self.seeds or 1) > SEEDS_OF_FOLD:
+            raise UserError(f"seeds = {self.seeds}: a fold has at most {SEEDS_OF_FOLD}")
         if self.splits is not None and not 1 <= self.splits <= MAX_SPLITS:
             raise UserError(f"splits = {self.splits}: must be from 1 to {MAX_SPLITS}")
         data = self.recipe.data

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from trickbag.recipe import digest
 from trickbag.study.trial import Trial
-from trickbag.study.units import FoldSeed, recipe_of, seed_of
+from trickbag.study.units import FoldSeed, number_of, recipe_of, seed_of
 from trickbag.train.folder.identity import trial_of
 
 if TYPE_CHECKING:
@@ -113,8 +113,8 @@ def trials_of(
 
 
 def _is_stopped(variant: Variant, unit: Unit, stopped: Mapping[tuple[str, str], int]) -> bool:
-    seed = seed_of(unit)
-    return seed >= stopped.get((variant.model, variant.label), seed + 1)
+    number = number_of(unit)
+    return number >= stopped.get((variant.model, variant.label), number + 1)
 
 
 def seeds_text(seeds: Sequence[int]) -> str:

@@ -18,10 +18,12 @@ if TYPE_CHECKING:
 
 __all__ = [
     "MAX_SPLITS",
+    "SEEDS_OF_FOLD",
     "FoldSeed",
     "Folds",
     "Unit",
     "by_fold",
+    "number_of",
     "recipe_of",
     "seed_of",
     "unit_text",
@@ -30,13 +32,21 @@ __all__ = [
 MAX_SPLITS = 100
 """The most divisions of the data into folds."""
 
+SEEDS_OF_FOLD = 1000
+"""Each fold has so many seeds of its own: those of the second one begin at 1000."""
+
 
 class FoldSeed(NamedTuple):
-    """A seed on a fold of a split, each counted from 0."""
+    """A seed on a fold of a split, both counted from 0."""
 
     split: int
     fold: int
     seed: int
+
+    @property
+    def number(self) -> int:
+        """Which of the seeds of its fold it is, from 0 on."""
+        return self.seed % SEEDS_OF_FOLD
 
 
 Unit = int | FoldSeed
@@ -48,6 +58,8 @@ class Folds:
     """How a study divides its training and validation images: into `count` folds, `splits` times.
 
     The first split is by the recipe's own split seed, each further one by the seed that follows.
+    Each fold of each split has training seeds of its own. What a seed does would otherwise be the
+    same on all folds, and not in the spread of their differences, from which the interval follows.
     """
 
     count: int
@@ -61,10 +73,10 @@ class Folds:
     def units(self, seeds: Iterable[int]) -> list[FoldSeed]:
         """Return the units in the order in which they are run: a study that stops has whole seeds.
 
-        The trials of a fold follow each other.
+        `seeds` count those of each fold, below SEEDS_OF_FOLD.
         """
         return [
-            FoldSeed(split, fold, seed)
+            FoldSeed(split, fold, seed + SEEDS_OF_FOLD * (split * self.count + fold))
             for split in range(self.splits)
             for seed in seeds
             for fold in range(self.count)
@@ -97,9 +109,14 @@ def seed_of(unit: Unit) -> int:
     return unit.seed if isinstance(unit, FoldSeed) else unit
 
 
+def number_of(unit: Unit) -> int:
+    """Return the number of a unit's seed: of a fold, among the seeds of that fold."""
+    return unit.number if isinstance(unit, FoldSeed) else unit
+
+
 def recipe_of(variant: Variant, unit: Unit, folds: Folds | None) -> Recipe:
     """Return the recipe of a variant that applies, as a trial has it."""
-    recipe = variant.recipe_of(seed_of(unit))
+    recipe = variant.recipe_of(number_of(unit))
     if folds is None or not isinstance(unit, FoldSeed):
         return recipe
     return folds.recipe(recipe, unit)

@@ -75,7 +75,7 @@ def test_a_study_on_folds(study: ReportedStudy) -> None:
     paragraph = of(study, folds=5, splits=3, seeds=2, recipe=recipe)
     for words in (
         "divided into 5 folds, stratified by class, images of one patient in one fold, 3 times by",
-        "for each fold with 2 seeds, and judged on that fold",
+        "for each fold with 2 seeds of its own, and judged on that fold",
         "averaged over the seeds within each fold, and an effect is the mean over the 15 folds",
         "for new splits of the data",
         "with 14 degrees of freedom",

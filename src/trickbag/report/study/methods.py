@@ -134,9 +134,9 @@ def _training(study: ReportedStudy) -> Sentence:
         return Sentence(
             f"The training and validation images together were divided into {record.folds} folds, "
             f"stratified by class{_grouped(study)}{times}; each arm was trained {length}on all "
-            f"folds but one, for each fold with {seeds}, and judged on that fold; on the same fold "
-            "with the same seed, all arms have the same images, the same order of the data and the "
-            "same initial value of each parameter that they share"
+            f"folds but one, for each fold with {seeds} of its own, and judged on that fold; on "
+            "the same fold with the same seed, all arms have the same images, the same order of "
+            "the data and the same initial value of each parameter that they share"
         )
     return Sentence(
         f"Each arm was trained {length}with {seeds}; with the same seed, all arms have the same "

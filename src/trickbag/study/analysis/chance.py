@@ -161,7 +161,7 @@ def _values(metrics_by_unit: Mapping[Unit, Metrics], metric: str) -> list[float]
     runs: dict[object, list[float]] = {}
     for unit, metrics in metrics_by_unit.items():
         if (value := number(metrics.get(metric))) is not None:
-            group = (unit.split, unit.seed) if isinstance(unit, FoldSeed) else unit
+            group = (unit.split, unit.number) if isinstance(unit, FoldSeed) else unit
             runs.setdefault(group, []).append(value)
     return [values[0] if len(values) == 1 else fmean(values) for values in runs.values()]
 
