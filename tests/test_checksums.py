@@ -67,7 +67,7 @@ def small_run() -> Run:
             steps_per_epoch = 10
 
             class training:  # noqa: N801
-                epochs = 10
+                epochs, optimizer = 10, None
 
     parts: Any = Parts()
     parts.network, parts.optimizer = network, optimizer
