@@ -69,6 +69,11 @@ def small_run() -> Run:
             class training:  # noqa: N801
                 epochs, optimizer = 10, None
 
+            @staticmethod
+            def timestamp(*place: int) -> None: ...
+
+        def begin_at(self, timestamp: None) -> None: ...
+
     parts: Any = Parts()
     parts.network, parts.optimizer = network, optimizer
     return cast("Run", parts)

@@ -59,7 +59,7 @@ def test_all_test_time_augmentations(call: Call, run: Path, tmp_path: Path) -> N
     record = read_records(copy)["tta"]
     gains = record.details["gains"]
     assert [gain["name"] for gain in gains] == list(TTA)
-    assert [gain["views"] for gain in gains] == [2, 5, 10, 3, 6]
+    assert [gain["views"] for gain in gains] == [2, 5, 10, 3, 6, 8]
     for gain in gains:
         assert gain["low"] <= gain["gain"] <= gain["high"]
         assert record.metrics[f"top1_{gain['name']}"] == pytest.approx(

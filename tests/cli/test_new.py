@@ -47,7 +47,7 @@ def test_it_writes_three_files_and_a_row(call: Call, checkout: Path) -> None:
     assert (checkout / "docs/tricks/grid_mask.md").read_text().startswith("# grid_mask\n")
     assert (checkout / "tests/tricks/test_grid_mask.py").is_file()
     table = (checkout / "tests/tricks/table.py").read_text()
-    assert "import ExponentialDecay\nfrom trickbag.tricks.grid_mask import GridMask\n" in table
+    assert "import Focal\nfrom trickbag.tricks.grid_mask import GridMask\n" in table
     assert "        Entry(GridMask(strength=0.2)),\n        Entry(LabelSmoothing(" in table
     for file in ("src/trickbag/tricks/grid_mask.py", "tests/tricks/table.py", "docs/tricks.md"):
         assert file in out

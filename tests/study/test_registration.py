@@ -36,6 +36,8 @@ CHANGES: dict[str, tuple[dict[str, Any], list[str] | None]] = {
     "seeds": ({"seeds": 5}, ["seeds (5, not 2)"]),
     "max_seeds": ({"max_seeds": 9}, ["max_seeds (9, not null)"]),
     "until_settled": ({"until_settled": True}, ["until_settled (true, not false)"]),
+    "folds": ({"folds": 3}, ['folds (3, not "absent")', 'splits (1, not "absent")']),
+    "splits": ({"folds": 3, "splits": 2}, ['folds (3, not "absent")', 'splits (2, not "absent")']),
     "margin": ({"margin": 0.5}, ["margin (0.5, not null)"]),
     "data": ({"data": "abcd"}, ['data ("abcd", not "0f1e")']),
     "version": ({"version": "0.2.0"}, ['version ("0.2.0", not "0.1.0")']),

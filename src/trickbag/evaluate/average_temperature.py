@@ -257,7 +257,12 @@ def _identity(trained: Trained) -> str:
                 {
                     "weights": weights_digest(member.trained.path),
                     "precision": member.trained.precision,
-                    "views": [list(view) for view in member.views],
+                    # Views that are not turned have the identity that they had before there were
+                    # such.
+                    "views": [
+                        [place, view.flip, *([view.turns] if view.turns else [])]
+                        for place, view in member.views
+                    ],
                 }
                 for member in network.members
             ],

@@ -37,6 +37,10 @@ def resized(
     # published networks are to see the pixels that they were trained with.
     if interpolation != "bilinear":
         return channels_first(pillow_resized(image_HWC, size, interpolation))
+    if size[1] == 1 and image_HWC.shape[2] > 4:
+        # Of an image that is one pixel wide torch 2.15 computes the first channel alone.
+        channels = np.moveaxis(image_HWC, 2, 0)[..., None]
+        return np.concatenate([resized(channel, size) for channel in channels])
     # Copied where it is a part of an image, as torch would, or memory that must not be written.
     pixels = torch.from_numpy(np.require(image_HWC, requirements=("C", "W")))
     # A view: torch reads channels behind each other, three times as fast as channel by channel.
