@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import nn
 
+from tests.builders.marks import long
 from tests.models.random_weights import fill, images
 from trickbag.errors import UserError
 from trickbag.models import build_network, create_model
@@ -112,7 +113,7 @@ def test_less_memory_is_kept(family):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("family", ["resnet", "mobilenet", "assemble"])
+@pytest.mark.parametrize("family", ["resnet", "mobilenet", long("assemble")])
 def test_a_compiled_network_is_one_graph_with_the_same_gradients(family):
     plain, recomputed = built(family)
     # From torch's generator a compiled network would draw other numbers.

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.builders.marks import long
 from tests.builders.recipes import study_arguments
 from tests.builders.studies import effects, results
 from trickbag.study.folder import StudyFolder
@@ -81,7 +82,7 @@ def test_a_killed_driver_takes_its_workers_along_and_loses_nothing(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [long(signal.SIGINT), signal.SIGTERM])
 def test_a_signal_exits_with_75_and_the_same_command_goes_on(
     pictures: Path, reference: Path, tmp_path: Path, number: signal.Signals
 ) -> None:
@@ -102,6 +103,7 @@ def test_a_signal_exits_with_75_and_the_same_command_goes_on(
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_chaos(pictures: Path, tmp_path: Path) -> None:
     """24 trials whose driver and workers are killed 20 times, at random."""
     options = (

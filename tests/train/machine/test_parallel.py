@@ -15,6 +15,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from tests.builders.marks import long
 from tests.builders.recipes import tiny_recipe, train_arguments
 from tests.builders.runs import assert_same_run
 from tests.train.machine.parallel_steps import SCENARIOS, steps
@@ -280,7 +281,7 @@ class TestRuns:
         assert alone["calibrated_loss"] == pytest.approx(result["calibrated_loss"], rel=1e-4)
         assert json.loads((reference / "recipe.json").read_text())["resolved"]["processes"] == 2
 
-    @pytest.mark.parametrize("rank", [0, 1])
+    @pytest.mark.parametrize("rank", [long(0), 1])
     def test_a_signal_to_one_stops_all(
         self, pictures: Path, reference: Path, tmp_path: Path, rank: int
     ) -> None:
@@ -297,7 +298,7 @@ class TestRuns:
         assert (codes, errors) == ([0, 0], [])
         assert_same_run(out, reference)
 
-    @pytest.mark.parametrize("rank", [0, 1])
+    @pytest.mark.parametrize("rank", [0, long(1)])
     def test_one_that_is_killed_ends_all(
         self, pictures: Path, reference: Path, tmp_path: Path, rank: int
     ) -> None:
