@@ -90,7 +90,7 @@ def main() -> None:
     parser.add_argument("data", nargs="*")
     parser.add_argument("--candidates", action="store_true")
     parser.add_argument("--workers", type=int, default=2)
-    chosen = parser.parse_args()
+    chosen = parser.parse_intermixed_args()
     first = ["cifar10", "imagenette20"]
     names = chosen.data or (["cells", *first, "digits"] if chosen.candidates else first)
     folder = OTHER_DRAW if chosen.candidates else WORK / "data"

@@ -16,10 +16,11 @@ from trickbag import recipes
 from trickbag.metrics.metric import PREFIXES, default_score
 from trickbag.report import study_page
 from trickbag.report.format import short_title, title, unit
-from trickbag.report.study.charts import forest_chart
+from trickbag.report.study.charts import forest_chart, forest_limits
 from trickbag.report.study.price_chart import Point, price_chart
 from trickbag.report.svg import wrapped
 from trickbag.study.analysis.effects import Effect
+from trickbag.study.analysis.images import ImageInterval
 from trickbag.study.analysis.outcomes import OUTCOMES
 
 if TYPE_CHECKING:
@@ -90,6 +91,30 @@ def test_the_labels_of_axes_lie_in_the_figures(outcome: str) -> None:
     price = price_chart(points, metric="train_throughput", outcome=outcome)
     assert price is not None
     assert overflow(price) == []
+
+
+def lines(svg: str) -> int:
+    """Return how many horizontal lines longer than a tick a drawing has."""
+    paths = re.findall(r'd="M ([\d.]+) ([\d.]+) \s*L ([\d.]+) ([\d.]+)', svg)
+    return sum(y0 == y1 and float(x1) - float(x0) > 20 for x0, y0, x1, y1 in paths)
+
+
+def test_a_second_line_is_for_new_images() -> None:
+    def drawn(effect: Effect) -> str:
+        forest = forest_chart([effect], limits=(-1.0, 4.0))
+        assert forest is not None
+        return forest
+
+    images = ImageInterval(images=50, low=-0.2, high=2.2, p_raw=0.1)
+    with_images = drawn(dataclasses.replace(EFFECT, images=images))
+    assert lines(with_images) == lines(drawn(EFFECT)) + 1
+    beyond = dataclasses.replace(images, low=-9.0)
+    assert drawn(dataclasses.replace(EFFECT, images=beyond)) != with_images
+    # An axis that is not given holds it.
+    limits = forest_limits([dataclasses.replace(EFFECT, images=images)])
+    assert limits is not None
+    assert limits[0] < images.low
+    assert limits[1] > images.high
 
 
 def test_a_text_that_is_wrapped_keeps_its_words() -> None:

@@ -22,6 +22,7 @@ __all__ = ["forest_chart", "forest_limits", "interaction_chart"]
 
 _ROW = 0.31  # inches of a row of a forest plot
 _LINE = 0.17  # inches of a line of an axis label
+_BELOW = 0.28  # of a row: where what belongs to an effect is drawn, below its interval
 _DASHES: Any = (0, (3, 1.6))
 _MARKS = {
     "helps": ("^", PAGE.blue),
@@ -39,6 +40,7 @@ def forest_limits(effects: Sequence[Effect]) -> tuple[float, float] | None:
     plot; its effect may not.
     """
     ends = [x for e in effects for x in (e.delta, e.low, e.high) if x is not None]
+    ends += [x for e in effects if e.images is not None for x in (e.images.low, e.images.high)]
     ends += [x for e in effects if e.of_folds is not None for x in e.of_folds.means]
     if not ends:
         return None
@@ -62,7 +64,8 @@ def forest_chart(
 ) -> str | None:
     """Draw effects as points with their 95 % intervals, one in a row; None if no effect is known.
 
-    Shape, colour and a word show the verdict. `others` are the effects of a second study: then a
+    Shape, colour and a word show the verdict. A thin interval below is for new seeds and new
+    images, where that is known. `others` are the effects of a second study: then a
     row holds both, the first study's as a circle, the second's below it as a square with a dashed
     interval, and verdicts are not shown. `limits` gives several charts one axis. `label` describes
     the chart in words, by default as effects of a `subject`.
@@ -138,15 +141,18 @@ def _draw_verdicts(
 ) -> None:
     """Draw the effects of one study, each with its verdict beside it.
 
-    Below an effect on folds its differences by fold are dots.
+    Below an effect stands its interval for new images, or its differences by fold as dots.
     """
     for effect in effects:
         y, verdict = rows[effect.label], effect.verdict
         if effect.of_folds is not None:
             shown = [x for x in effect.of_folds.means if limits[0] <= x <= limits[1]]
-            axes.plot(shown, [y + 0.28] * len(shown), ".", color=PAGE.soft, markersize=4)
+            axes.plot(shown, [y + _BELOW] * len(shown), ".", color=PAGE.soft, markersize=4)
         marker, color = _MARKS[verdict]
         mark = _Mark(marker=marker, color=color, hollow=verdict == "undetermined")
+        if effect.images is not None:
+            ends = effect.images.low, effect.images.high
+            _draw_interval(axes, ends, y + _BELOW, limits, color=PAGE.soft, width=0.9)
         _draw_effect(axes, effect, y, limits, mark)
         axes.annotate(
             verdict_text(effect),
@@ -177,29 +183,14 @@ def _draw_two_studies(
 def _draw_effect(
     axes: Axes, effect: Effect, y: float, limits: tuple[float, float], mark: _Mark
 ) -> None:
-    """Draw an effect's point and its interval; an end outside `limits` becomes an arrow."""
-    delta, low, high = effect.delta, effect.low, effect.high
-    if delta is None:
+    """Draw an effect's point and its interval."""
+    if effect.delta is None:
         return
-    if low is not None and high is not None:
-        axes.plot(
-            [max(low, limits[0]), min(high, limits[1])],
-            [y, y],
-            color=mark.color,
-            linewidth=1.6,
-            linestyle=_DASHES if mark.dashed else "solid",
-        )
-        for end, outside, arrow in ((low, low < limits[0], "<"), (high, high > limits[1], ">")):
-            axes.plot(
-                [min(max(end, limits[0]), limits[1])],
-                [y],
-                marker=arrow if outside else "|",
-                markersize=6,
-                color=mark.color,
-                clip_on=False,
-            )
+    if effect.low is not None and effect.high is not None:
+        ends = effect.low, effect.high
+        _draw_interval(axes, ends, y, limits, color=mark.color, dashed=mark.dashed)
     axes.plot(
-        [delta],
+        [effect.delta],
         [y],
         marker=mark.marker,
         markersize=7,
@@ -211,6 +202,31 @@ def _draw_effect(
         clip_on=False,
         zorder=5,
     )
+
+
+def _draw_interval(
+    axes: Axes,
+    ends: tuple[float, float],
+    y: float,
+    limits: tuple[float, float],
+    *,
+    color: str,
+    width: float = 1.6,
+    dashed: bool = False,
+) -> None:
+    """Draw an interval, `width` points thick; an end outside `limits` becomes an arrow."""
+    inside = [min(max(end, limits[0]), limits[1]) for end in ends]
+    style = _DASHES if dashed else "solid"
+    axes.plot(inside, [y, y], color=color, linewidth=width, linestyle=style)
+    for end, drawn, arrow in zip(ends, inside, "<>", strict=True):
+        axes.plot(
+            [drawn],
+            [y],
+            marker="|" if drawn == end else arrow,
+            markersize=3.75 * width,
+            color=color,
+            clip_on=False,
+        )
 
 
 def interaction_chart(
