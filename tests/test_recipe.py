@@ -36,7 +36,7 @@ def test_without_only_plus_are_values() -> None:
             "no trick 'cutmix' in the recipe small; it has: cosine_decay, ",
         ),
         (lambda r: r.only("cutmix"), "no trick 'cutmix'"),
-        (lambda r: r.plus(StepDecay()), "exclude each other (both are a 'decay')"),
+        (lambda r: r.plus(StepDecay()), "exclude each other (both have the slot 'decay')"),
         (lambda r: Recipe(tricks=(Mixup(), Mixup(alpha=1.0))), "mixup is in the recipe twice"),
         (lambda r: r.set("training.lrs", "1"), "no setting 'lrs'"),
         (lambda r: r.set("lr", "1"), "no setting 'lr'; a path starts with"),

@@ -115,7 +115,8 @@ class Recipe(Settings):
             other = slots.setdefault(trick.slot, trick) if trick.slot else trick
             if other is not trick:
                 raise UserError(
-                    f"{trick.name} and {other.name} exclude each other (both are a {trick.slot!r})",
+                    f"{trick.name} and {other.name} exclude each other "
+                    f"(both have the slot {trick.slot!r})",
                     f"take one out: --without {other.name}",
                 )
 

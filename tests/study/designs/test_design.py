@@ -290,7 +290,7 @@ def test_cumulative() -> None:
 def test_cumulative_passes_over_what_excludes_and_goes_on() -> None:
     studied = ("cosine_decay", "step_decay", "mixup")
     layout = Cumulative(tricks=studied, levels=("step_decay.factor=0.2",)).layout(TINY, "resnet50")
-    reason = "step_decay and cosine_decay exclude each other (both are a 'decay')"
+    reason = "step_decay and cosine_decay exclude each other (both have the slot 'decay')"
     for label in ("+step_decay", "+step_decay.factor=0.2"):
         assert by_label(layout)[label].recipe is None
         assert by_label(layout)[label].reason == reason
