@@ -103,7 +103,7 @@ def test_a_greedy_soup_keeps_what_does_not_lower_the_score(
     mixed: dict[tuple[int, ...], float],
     ingredients: tuple[int, ...],
 ) -> None:
-    trained = [dataclasses.replace(loaded(runs[:1])[0]) for _ in range(3)]
+    trained = loaded([runs[0]] * 3)
     known: dict[int, float] = {id(each.network): s for each, s in zip(trained, scores, strict=True)}
 
     def mixing(chosen: Any, training: Any) -> Trained:
