@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
 import sys
@@ -11,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.builders.processes import kill_driver, kill_ray_worker
 from tests.builders.recipes import train_arguments
-from tests.study.test_study_kill import ray_workers, workers
 from trickbag.train.folder.fold_runs import FoldsRecord
 
 FOLDS, EPOCHS = 3, 6
@@ -54,14 +53,8 @@ def test_killed_within_a_fold_it_goes_on_with_other_workers(
         stderr=subprocess.PIPE,
     )
     wait_within_a_fold(out, driver)
-    orphans = workers(driver.pid)
-    driver.kill()
-    driver.communicate()
+    kill_driver(driver)
     assert driver.returncode == -signal.SIGKILL, "it ended before it was killed"
-    deadline = time.monotonic() + 60
-    while any(Path(f"/proc/{orphan}").exists() for orphan in orphans):
-        assert time.monotonic() < deadline, "workers outlive their driver"
-        time.sleep(0.02)
     resume = command(pictures, out, "--resume", "--workers", "1")
     subprocess.run(resume, check=True, capture_output=True)
     assert written(out) == written(reference)
@@ -78,15 +71,7 @@ def test_ray_gives_the_same_though_a_worker_is_killed(
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
     )
-    killed: list[int] = []
-    while driver.poll() is None and not killed:
-        for worker in ray_workers(out):
-            os.kill(worker, signal.SIGKILL)
-            killed.append(worker)
-        time.sleep(0.02)
-    _, err = driver.communicate()
-    assert driver.returncode == 0, err.decode()
-    assert killed, "no worker was seen in mid-fold"
+    kill_ray_worker(driver, out)
     assert written(out) == written(reference)
     record, before = FoldsRecord.read(out), FoldsRecord.read(reference)
     assert record is not None

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.builders.marks import long
+from tests.builders.processes import kill_driver, kill_ray_worker, workers
 from tests.builders.recipes import study_arguments
 from tests.builders.studies import effects, results
 from trickbag.study.folder import StudyFolder
@@ -28,22 +29,6 @@ def start(source: Path, out: Path, *more: str) -> subprocess.Popen[bytes]:
     return subprocess.Popen(
         command(source, out, *more), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
     )
-
-
-def workers(driver: int) -> list[int]:
-    """The processes that the driver has started to train in."""
-    pids = []
-    try:
-        children = Path(f"/proc/{driver}/task/{driver}/children").read_text().split()
-    except OSError:
-        return []
-    for child in children:
-        try:
-            if b"spawn_main" in Path(f"/proc/{child}/cmdline").read_bytes():
-                pids.append(int(child))
-        except OSError:
-            continue
-    return pids
 
 
 def wait_for_line(out: Path, driver: subprocess.Popen[bytes], lines: int = 1) -> None:
@@ -66,14 +51,8 @@ def test_a_killed_driver_takes_its_workers_along_and_loses_nothing(
     out = tmp_path / "study"
     driver = start(pictures, out, *DESIGN, "--seeds", "2")
     wait_for_line(out, driver)
-    orphans = workers(driver.pid)
-    driver.kill()
-    driver.communicate()
-    assert orphans
-    deadline = time.monotonic() + 60
-    while any(Path(f"/proc/{orphan}").exists() for orphan in orphans):
-        assert time.monotonic() < deadline, "workers outlive their driver"
-        time.sleep(0.02)
+    orphans = kill_driver(driver)
+    assert orphans, "no worker was seen"
     before = (out / "results.jsonl").read_bytes()
     subprocess.run(command(pictures, out, *DESIGN, "--seeds", "2"), check=True, capture_output=True)
     assert (out / "results.jsonl").read_bytes().startswith(before)
@@ -190,20 +169,6 @@ def test_killed_within_a_fold_a_study_goes_on_with_other_workers(
     assert results(out) == results(quiet)
 
 
-def ray_workers(out: Path) -> list[int]:
-    """The processes of Ray that train a trial of this study."""
-    pids = []
-    for process in Path("/proc").glob("[0-9]*"):
-        try:
-            if b"ray::" in (process / "cmdline").read_bytes() and str(out) in "\n".join(
-                os.readlink(file) for file in (process / "fd").iterdir() if file.exists()
-            ):
-                pids.append(int(process.name))
-        except OSError:
-            continue
-    return pids
-
-
 @pytest.mark.slow
 def test_ray_gives_the_same_study_though_a_worker_is_killed(
     pictures: Path, reference: Path, tmp_path: Path
@@ -212,14 +177,6 @@ def test_ray_gives_the_same_study_though_a_worker_is_killed(
     out = tmp_path / "study"
     options = (*DESIGN, "--seeds", "2", "--executor", "ray")
     driver = start(pictures, out, *options)
-    killed: list[int] = []
-    while driver.poll() is None and not killed:
-        for worker in ray_workers(out):
-            os.kill(worker, signal.SIGKILL)
-            killed.append(worker)
-        time.sleep(0.02)
-    _, err = driver.communicate()
-    assert driver.returncode == 0, err.decode()
-    assert killed, "no worker was seen in mid-trial"
+    kill_ray_worker(driver, out)
     assert effects(out) == effects(reference)
     assert results(out) == results(reference)
