@@ -16,7 +16,7 @@ import pytest
 
 from tests.study.executors import executor_tasks as tasks
 from tests.study.executors.executor_tasks import pid_of, trials, wait_for_end
-from tests.study.executors.test_executors import HAS_RAY, RAY, by_trial, when
+from tests.study.executors.runs import HAS_RAY, RAY, by_trial, when
 from trickbag.errors import Stopped, UserError
 from trickbag.study.executors.ray import Ray
 
@@ -127,7 +127,7 @@ import os, signal, sys, time
 from pathlib import Path
 import ray
 from tests.study.executors.executor_tasks import Fit, Report, trials
-from tests.study.executors.test_executors import by_trial, until_stopped, when
+from tests.study.executors.runs import by_trial, until_stopped, when
 from trickbag.errors import UserError
 from trickbag.study.executors.ray import Ray
 

@@ -17,7 +17,7 @@ import pytest
 from tests.builders.recipes import train_arguments
 from tests.builders.runs import assert_same_run
 from tests.builders.studies import study_record
-from tests.study.executors.test_executors import RAY, by_trial, until_stopped, when
+from tests.study.executors.runs import RAY, by_trial, until_stopped, when
 from tests.train.processes import end, start
 from trickbag.cli import main
 from trickbag.errors import UserError
