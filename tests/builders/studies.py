@@ -1,4 +1,4 @@
-"""What two studies must have in common to be the same, and the record of a study."""
+"""A small study, what two studies must have in common to be the same, and the record of a study."""
 
 from __future__ import annotations
 
@@ -8,13 +8,26 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from tests.builders.recipes import study_recipe
 from tests.builders.runs import without_times
 from trickbag.errors import Note, Stopped
 from trickbag.study.designs.layout import Contrast
+from trickbag.study.designs.leave_one_out import LeaveOneOut
 from trickbag.study.executors import Machine, Task
 from trickbag.study.records.study import LayoutRecord, StudyRecord, VariantRecord
+from trickbag.study.study import Study
 from trickbag.study.trial import Trial
 from trickbag.train.folder.result import Result
+
+
+def two_trick_study(pictures: Path) -> Study:
+    """Six trials: two tricks, one left out at a time, with two seeds."""
+    return Study(
+        recipe=study_recipe(pictures),
+        design=LeaveOneOut(tricks=("mixup", "label_smoothing")),
+        seeds=2,
+        keep_weights="all",
+    )
 
 
 def effects(folder: Path) -> list[dict[str, Any]]:
