@@ -23,7 +23,8 @@ from importlib.metadata import version
 from pathlib import Path
 
 from tests.compare_commits.pictures import write_data
-from tests.compare_commits.scenarios import Scenario, scenarios
+from tests.compare_commits.scenario import Scenario
+from tests.compare_commits.scenarios import scenarios
 
 ROOT = Path(__file__).parents[2]
 SOURCES = ("src", "docs/tricks")

@@ -17,7 +17,8 @@ import traceback
 from pathlib import Path
 from typing import IO
 
-from tests.compare_commits.scenarios import Step, scenarios
+from tests.compare_commits.scenario import Step
+from tests.compare_commits.scenarios import scenarios
 
 DONE, LISTED = "done.json", "tricks.json"
 LONGEST_S = 1200  # of a command in a process of its own, on a machine with other work

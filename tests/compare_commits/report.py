@@ -7,7 +7,8 @@ from pathlib import Path
 
 from tests.compare_commits.child import DONE, LISTED
 from tests.compare_commits.compare import Comparison
-from tests.compare_commits.scenarios import TRICKS, Scenario
+from tests.compare_commits.scenario import Scenario
+from tests.compare_commits.tricks import TRICKS
 
 __all__ = ["report"]
 
