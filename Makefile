@@ -14,6 +14,9 @@ export TORCHINDUCTOR_CACHE_DIR := $(CURDIR)/.cache/inductor
 export MALLOC_MMAP_THRESHOLD_ := 33554432
 export MALLOC_TRIM_THRESHOLD_ := 4294967296
 
+# Compiled modules are kept: a program that a test starts would compile them anew.
+unexport PYTHONDONTWRITEBYTECODE
+
 PYTEST := $(BIN)/python -m pytest --basetemp=$(CURDIR)/.cache/pytest
 # Tests share the cores between processes; each then computes with one thread.
 SHARED := OMP_NUM_THREADS=1 $(PYTEST) -n auto

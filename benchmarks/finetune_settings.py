@@ -32,6 +32,9 @@ from trickbag.tricks.layer_decay import LayerDecay
 
 SCRIPT = "benchmarks/finetune_settings.py"
 
+RATE = "0.0005"
+"""The recipe's rate before these studies, of which its present one is the result."""
+
 CHANGED: dict[str, Mapping[str, str]] = {
     "rate_0.0002": {"training.lr": "0.0002"},
     "rate_0.001": {"training.lr": "0.001"},
@@ -42,7 +45,7 @@ CHANGED: dict[str, Mapping[str, str]] = {
     "epochs_1": {"training.epochs": "1"},
     "epochs_6": {"training.epochs": "6"},
 }
-"""Settings that differ from the recipe's, by the name of the arm."""
+"""Settings that differ from those of the base, by the name of the arm."""
 
 CANDIDATES = ("rate_0.0002", "epochs_6", "layer_decay_0.9")
 """The arms that looked better than the recipe on both data sets of the first studies, or on one."""
@@ -62,6 +65,7 @@ def base(data: Data, folder: Path, weights: str) -> Recipe:
             "training.init": weights,
             "training.pretrained": "false",
             "training.epochs": str(EPOCHS),
+            "training.lr": RATE,
             "data.image_size": str(data.size),
             "data.workers": "0",
             "training.device": "cpu",

@@ -25,7 +25,7 @@ RECIPES = {
     "baseline": "fddc4d0bf658b642",
     "efficient": "03103cbf119f9595",
     "bag_of_tricks": "2213847bd67faf5d",
-    "finetune": "9491a47739f63042",
+    "finetune": "25f9a91bc522e3de",
     "fixres": "d331b3bfa0299c67",
     "assemble_fgvc": "c6b461710f3f929f",
     "assemble_resnet50": "81b458e8ede3290f",
