@@ -9,6 +9,6 @@ import pytest
 __all__ = ["long"]
 
 
-def long(value: object) -> Any:
-    """Return a case that `make long-test` runs alone."""
-    return pytest.param(value, marks=pytest.mark.long)
+def long(*values: object) -> Any:
+    """Return a case, of a value for each name, that `make long-test` runs alone."""
+    return pytest.param(*values, marks=pytest.mark.long)

@@ -50,6 +50,7 @@ def test_a_policy_is_found_compared_and_shown(pictures: Path, tmp_path: Path, ca
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_constants_are_found_and_compared_at_equal_work(
     pictures: Path, tmp_path: Path, call: Call
 ) -> None:

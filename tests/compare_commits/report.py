@@ -37,7 +37,7 @@ def report(chosen: list[Scenario], before: Path, after: Path, crossed: Path) -> 
             differing += bool(comparison.differences)
             _print(title, scenario, comparison)
     for name in unknown:
-        print(f"MISSING    the trick {name} has no scenario: add it to TRICKS")
+        print(f"MISSING    the trick {name} has no scenario: add it to TRICKS of tricks.py")
     print(f"{total - differing} of {total} comparisons are equal")
     return 1 if differing or unknown else 0
 

@@ -322,7 +322,7 @@ def test_another_bare_recipe_is_refused(study: Study, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_torn_line_runs_again(study: Study, finished: Path, tmp_path: Path) -> None:
+def test_a_torn_line_runs_again(study: Study, tmp_path: Path) -> None:
     out = StudyFolder(tmp_path / "study")
     small = dataclasses.replace(study, seeds=1)
     small.run(LimitedExecutor(), out.path)

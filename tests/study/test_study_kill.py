@@ -123,6 +123,7 @@ def test_chaos(pictures: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_killed_while_it_tunes_it_goes_on_with_other_workers(
     pictures: Path, tmp_path: Path
 ) -> None:

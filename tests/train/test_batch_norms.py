@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from tests.builders.images import photo_folder
+from tests.builders.marks import long
 from tests.builders.recipes import bare_recipe, tiny_recipe
 from tests.builders.tasks import TASKS, task_recipe
 from tests.models.families import THINNEST
@@ -66,7 +67,7 @@ def test_what_is_named_is_what_torch_refuses(name: str) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", OWN)
-@pytest.mark.parametrize("head", ["fcn", "deeplabv3"])
+@pytest.mark.parametrize("head", ["fcn", long("deeplabv3")])
 def test_what_is_named_of_a_segmenter_is_what_torch_refuses(
     name: str, head: Literal["fcn", "deeplabv3"]
 ) -> None:

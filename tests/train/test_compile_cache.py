@@ -56,6 +56,7 @@ def test_seeds_share_what_is_compiled(pictures: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_many_variants_in_one_process(pictures: Path, tmp_path: Path) -> None:
     # The compiler refuses after 8 versions of one function, and counts those of another run apart.
     small = (

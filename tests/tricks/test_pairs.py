@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import torch
 
+from tests.builders.marks import long
 from tests.builders.recipes import bare_recipe
 from tests.tricks.equality import Trace, trace, without_effect
 from tests.tricks.table import TABLE
@@ -169,8 +170,8 @@ def test_some_pairs_of_tricks(tricks: tuple[Trick, ...], pictures: Path, dataset
     assert_notes_are_true(recipe_of(pictures, *tricks), dataset)
 
 
-PARTS = 4
-"""The parts of all pairs; a part takes three quarters of a minute."""
+PARTS = 16
+"""The parts of all pairs; a part takes a quarter of a minute."""
 
 
 def network_of(*tricks: Trick) -> str:
@@ -181,12 +182,12 @@ def network_of(*tricks: Trick) -> str:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("part", [0, *(pytest.param(i, marks=pytest.mark.long) for i in (1, 2, 3))])
+@pytest.mark.parametrize("part", [0, *map(long, range(1, PARTS))])
 def test_every_pair_of_tricks(pictures: Path, dataset: Dataset, part: int) -> None:
     alone: dict[tuple[str, str], Trace] = {}
     tricks = [entry.trick for entry in TABLE.values()]
     pairs = 0
-    # Every fourth pair in each part: the parts together are all.
+    # Each part has every sixteenth pair: the parts together are all.
     for first, second in list(itertools.combinations(tricks, 2))[part::PARTS]:
         model = network_of(first, second)
         try:
