@@ -13,6 +13,7 @@ from tests.report.study_folder import write_study
 from trickbag.report import read_study, study_page
 from trickbag.report.study.methods import FILES, Methods, methods
 from trickbag.report.study.records import ReportedStudy
+from trickbag.report.study.trials import facts
 from trickbag.study.analysis.looks import Look
 from trickbag.study.registration import Registration
 from trickbag.study.tuning.record import TuningRecord
@@ -114,3 +115,14 @@ def test_the_files_stand_beside_the_page(study: ReportedStudy, tmp_path: Path) -
     assert "was not registered before its first trial" in page.words("methods")
     study_page(study.folder, tmp_path / "elsewhere.html")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["elsewhere.html"]
+
+
+def test_how_often_was_looked(study: ReportedStudy) -> None:
+    def looks(*seeds: int, **changes: object) -> str:
+        written = tuple(Look(outcome="top1", seeds=number, level=0.01) for number in seeds)
+        record = dataclasses.replace(study.record, looks=written, **changes)  # type: ignore[arg-type]
+        return dict(facts(dataclasses.replace(study, record=record)))["looks"]
+
+    assert looks(1) == "1, at 1 seed"
+    assert looks(3, 5) == "2, at 3 and 5 seeds"
+    assert looks(1, max_seeds=9) == "1, at 1 of at most 9 seeds; the last at p < 0.01"

@@ -75,7 +75,9 @@ def _looks(study: ReportedStudy) -> str:
         return ""
     seeds = " and ".join(str(look.seeds) for look in looks)
     most = study.record.max_seeds
-    text = f"{len(looks)}, at {seeds}" + (f" of at most {most} seeds" if most else " seeds")
+    noun = "seed" if (most or looks[-1].seeds) == 1 else "seeds"
+    text = f"{len(looks)}, at {seeds}" + (f" of at most {most} {noun}" if most else f" {noun}")
+    text += " of each fold" if study.on_folds else ""
     return text + (f"; the last at p < {looks[-1].level:.3g}" if most else "")
 
 
