@@ -118,11 +118,11 @@ def test_the_files_stand_beside_the_page(study: ReportedStudy, tmp_path: Path) -
 
 
 def test_how_often_was_looked(study: ReportedStudy) -> None:
-    def looks(*seeds: int, **changes: object) -> str:
+    def looks(*seeds: int, most: int | None = None) -> str:
         written = tuple(Look(outcome="top1", seeds=number, level=0.01) for number in seeds)
-        record = dataclasses.replace(study.record, looks=written, **changes)  # type: ignore[arg-type]
+        record = dataclasses.replace(study.record, looks=written, max_seeds=most)
         return dict(facts(dataclasses.replace(study, record=record)))["looks"]
 
     assert looks(1) == "1, at 1 seed"
     assert looks(3, 5) == "2, at 3 and 5 seeds"
-    assert looks(1, max_seeds=9) == "1, at 1 of at most 9 seeds; the last at p < 0.01"
+    assert looks(1, most=9) == "1, at 1 of at most 9 seeds; the last at p < 0.01"
