@@ -58,7 +58,14 @@ def test_the_parts_run_on_a_cpu() -> None:
     head = 3 * 2 * rows["float32"]["batch"] * 512 * 10
     expected = 3 * 2 * rows["float32"]["batch"] * (1.814e9 - 512e3) / 49 + head
     assert rows["float32"]["tflop"] * 1e12 == pytest.approx(expected, rel=0.03)
-    assert all(0 < row["fraction_of_bound"] < 1 for row in rows.values())
+    for row in rows.values():
+        # The peak that is the lower one limits each operation. How near a step comes to the bound
+        # is a matter of time: on a busy machine peaks can be measured too low.
+        times = row["tflop"] / row["peak_tflop_per_s"], row["gb"] / row["peak_gb_per_s"]
+        assert max(times) <= row["bound_s"] * (1 + 1e-9)
+        assert row["bound_s"] <= sum(times) * (1 + 1e-9)
+        step_s = row["batch"] / row["images_per_s"]["ours"]
+        assert row["fraction_of_bound"] == pytest.approx(row["bound_s"] / step_s)
     (tests,) = outcomes["tests"]["rows"]
     assert tests["finished"]
     assert (tests["failed"], tests["error"], tests["reasons"]) == (0, 0, [])

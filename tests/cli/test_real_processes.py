@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.builders.marks import long
 from tests.builders.recipes import study_arguments, train_arguments
 from tests.builders.runs import assert_same_run
 from tests.builders.studies import effects
@@ -126,7 +127,7 @@ LOST: dict[str, tuple[Callable[[list[str]], tuple[int, str]], int, str]] = {
 }
 
 
-@pytest.mark.parametrize("how", LOST)
+@pytest.mark.parametrize("how", [how if how in ("pipe", "full") else long(how) for how in LOST])
 def test_a_training_outlives_its_output(
     pictures: Path, reference: Path, tmp_path: Path, how: str
 ) -> None:
@@ -140,9 +141,7 @@ def test_a_training_outlives_its_output(
     assert (out / "report.html").exists()
 
 
-@pytest.mark.parametrize(
-    "how", [pytest.param(how, marks=[] if how == "pipe" else pytest.mark.long) for how in LOST]
-)
+@pytest.mark.parametrize("how", [how if how == "pipe" else long(how) for how in LOST])
 def test_a_study_outlives_its_output(pictures: Path, tmp_path: Path, how: str) -> None:
     out = tmp_path / "study"
     run, code, reason = LOST[how]
@@ -180,7 +179,7 @@ def has_handler(pid: int) -> bool:
     return False
 
 
-@pytest.mark.parametrize("seed", [0, *(pytest.param(i, marks=pytest.mark.long) for i in (1, 2))])
+@pytest.mark.parametrize("seed", [0, *map(long, (1, 2))])
 def test_a_signal_at_any_moment_exits_with_75(
     pictures: Path, reference: Path, tmp_path: Path, seed: int
 ) -> None:

@@ -99,7 +99,7 @@ def test_killed_at_random_moments(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGTERM, long(signal.SIGINT)])
 def test_a_signal_exits_with_75(
     pictures: Path, reference: Path, tmp_path: Path, number: signal.Signals
 ) -> None:
