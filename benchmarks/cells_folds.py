@@ -1,6 +1,6 @@
 """A study on folds of blood cells, the cells of an image in one fold.
 
-python benchmarks/cells_folds.py FOLDER             4 arms, 5 folds, 2 splits: 10 minutes of 2 cores
+python benchmarks/cells_folds.py FOLDER             4 arms, 5 folds, 2 splits: 30 minutes of 2 cores
 python benchmarks/cells_folds.py FOLDER --quick     one split, one epoch, kept nowhere: does it run?
 
 FOLDER is that of BCCD (`../shared/data/bccd`). The cells are cut out of its images: red and white

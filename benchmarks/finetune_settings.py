@@ -1,4 +1,4 @@
-"""Study the settings of the recipe finetune: the recipe against itself with one of them changed.
+"""Study the settings of the recipe finetune: itself, at its former rate, with one of them changed.
 
 python benchmarks/finetune_settings.py FOLDER WEIGHTS [--candidates] [DATA ...]
     then python benchmarks/tables.py
@@ -55,7 +55,7 @@ OTHER_DRAW = WORK / "data-1"
 
 
 def base(data: Data, folder: Path, weights: str) -> Recipe:
-    """Return the recipe as `benchmarks/finetune.py` trains it, on the data set in `folder`."""
+    """Return the recipe at its former rate, else as `benchmarks/finetune.py` trains it."""
     source = data.source
     if data.name != "digits":
         name = f"{data.name}-1" if folder == OTHER_DRAW else data.name

@@ -115,6 +115,9 @@ def test_a_second_line_is_for_new_images() -> None:
     assert limits is not None
     assert limits[0] < images.low
     assert limits[1] > images.high
+    # A comparison of two studies does not draw it.
+    without = forest_limits([dataclasses.replace(EFFECT, images=images)], images=False)
+    assert without == forest_limits([EFFECT])
 
 
 def test_a_text_that_is_wrapped_keeps_its_words() -> None:

@@ -33,14 +33,16 @@ _MARKS = {
 _MAX_WIDTHS = 4  # of the median interval: no wider part of an interval is drawn
 
 
-def forest_limits(effects: Sequence[Effect]) -> tuple[float, float] | None:
+def forest_limits(effects: Sequence[Effect], *, images: bool = True) -> tuple[float, float] | None:
     """Return the axis of a forest plot, which holds all effects and 0; None if no effect is known.
 
     An interval of two pairs can be as wide as a hundred effects. Such an interval may leave the
-    plot; its effect may not.
+    plot; its effect may not. `images` says whether intervals for new images are drawn too.
     """
     ends = [x for e in effects for x in (e.delta, e.low, e.high) if x is not None]
-    ends += [x for e in effects if e.images is not None for x in (e.images.low, e.images.high)]
+    if images:
+        of_images = (e.images for e in effects if e.images is not None)
+        ends += [x for interval in of_images for x in (interval.low, interval.high)]
     ends += [x for e in effects if e.of_folds is not None for x in e.of_folds.means]
     if not ends:
         return None
@@ -71,7 +73,7 @@ def forest_chart(
     the chart in words, by default as effects of a `subject`.
     """
     both = [*effects, *(others or ())]
-    limits = limits or forest_limits(both)
+    limits = limits or forest_limits(both, images=others is None)
     if limits is None:
         return None
     from matplotlib.figure import Figure

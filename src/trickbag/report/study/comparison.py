@@ -68,7 +68,7 @@ def _settings(record: StudyRecord) -> dict[str, Any]:
 
 def _networks(a: ReportedStudy, b: ReportedStudy) -> list[dict[str, Any]]:
     """Describe the effects on each network that either study has, in both of them."""
-    limits = forest_limits([*(a.effects or ()), *(b.effects or ())])
+    limits = forest_limits([*(a.effects or ()), *(b.effects or ())], images=False)
     models = dict.fromkeys(layout.model for study in (a, b) for layout in study.layouts)
     networks = []
     for i, model in enumerate(models):
