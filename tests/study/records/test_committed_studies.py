@@ -4,18 +4,25 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
 from trickbag.errors import Note
 from trickbag.recipe import Recipe
 from trickbag.study.analysis.effects import Effect, effects
+from trickbag.study.analysis.looks import judgement
 from trickbag.study.designs.layout import Layout, Variant
 from trickbag.study.folder import StudyFolder
+from trickbag.study.progress import StudyProgress
 from trickbag.study.records.effect import effect_to_dict
+from trickbag.study.records.result import StoredResult
 from trickbag.study.records.study import LayoutRecord
+from trickbag.study.tuning.effects import with_tuning_notes
+from trickbag.study.tuning.stage import TuningStage
+from trickbag.study.units import Folds
 
 STUDIES = sorted(
     path.parent for path in Path(__file__).parents[3].glob("docs/studies/*/results.jsonl")
@@ -26,6 +33,16 @@ OF_IMAGES = {
     *("images", "low_images", "high_images", "p_images", "p_images_raw", "verdict_images"),
 }
 """What follows from the scores of single images, which are not committed."""
+
+
+@dataclasses.dataclass(frozen=True)
+class FinishedTrials:
+    """What notes on the tuning read of a study's progress."""
+
+    by_id: Mapping[str, StoredResult]
+
+    def metrics(self, trial: str) -> Mapping[str, Any]:
+        return self.by_id[trial].metrics
 
 
 def layout_of(record: LayoutRecord) -> Layout:
@@ -67,7 +84,29 @@ def computed(folder: StudyFolder) -> list[Effect]:
         }
         for cell, trials in ids.items()
     }
-    return effects(list(map(layout_of, study.layouts)), cells, notes, study.outcome)
+    judged = judgement(
+        study.looks,
+        study.outcome,
+        study.seeds,
+        study.max_seeds,
+        study.margin,
+        stops=study.until_settled,
+        on_folds=study.folds is not None,
+    )
+    folds = None if study.folds is None else Folds(count=study.folds, splits=study.splits)
+    found = effects(
+        list(map(layout_of, study.layouts)),
+        cells,
+        notes,
+        study.outcome,
+        margin=study.margin,
+        judgement=judged,
+        folds=folds,
+    )
+    if study.tuning is None:
+        return found
+    results_of_trials = cast("StudyProgress", FinishedTrials(by_id))
+    return with_tuning_notes(found, TuningStage(study.tuning, results_of_trials))
 
 
 @pytest.mark.parametrize("path", STUDIES, ids=lambda path: path.name)
