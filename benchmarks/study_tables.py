@@ -1,4 +1,4 @@
-"""The tables of simulated studies: what intervals hold, and what looks cost and save."""
+"""The tables of simulated studies: intervals, looks and tuning."""
 
 from __future__ import annotations
 
@@ -66,5 +66,22 @@ def looks(result: dict[str, Any]) -> str:
         f"In % of {result['studies']:,} studies, arms or trials; at most {result['seeds']} seeds. "
         "Effects are in standard deviations of a paired difference, the estimate is that of arms "
         "that were stopped early."
+    )
+    return "\n".join([*lines, "", f"{note} {caption(result)}"])
+
+
+def tuning(result: dict[str, Any]) -> str:
+    """Write the verdicts of studies without and with tuning."""
+    heads = ["effect", "shift", "curvature", "tuning seeds", "helps, untuned", "helps, tuned"]
+    heads += ["hurts, tuned", "flagged"]
+    lines = [table_row(heads), "|---:" * len(heads) + "|"]
+    for row in result["tuned"]:
+        names = ("effect", "shift", "curvature", "tune_seeds", "helps_untuned", "helps_tuned")
+        cells = [row[name] for name in (*names, "hurts_tuned")]
+        lines.append(table_row([*cells, or_dash(row["flagged"], 1)]))
+    note = (
+        f"Verdicts in % of {result['studies']:,} studies a row, of one trick with "
+        f"{result['seeds']} seeds. Effect and curvature are in standard deviations of a paired "
+        "difference."
     )
     return "\n".join([*lines, "", f"{note} {caption(result)}"])

@@ -41,7 +41,7 @@ from finetune_table import finetuning
 from outcome_tables import outcome
 from search_tables import searches
 from step_tables import busy_machine, cifar_speed, epochs, gpu, scaling, small_maps, trick_costs
-from study_tables import coverage, fold_coverage, looks
+from study_tables import coverage, fold_coverage, looks, tuning
 from table_cells import machine, or_dash, table_row
 from transfer_tables import transfer
 from trickbag.data.config import DataConfig
@@ -99,6 +99,8 @@ def benchmark(result: dict[str, Any]) -> str:
         return fold_coverage(result)
     if "looks" in result:
         return looks(result)
+    if "tuned" in result:
+        return tuning(result)
     if "stability" in result:
         return stability(result)
     if "repetitions" in result:

@@ -176,8 +176,8 @@ def answer(
     )
     parts += _named(
         [_words(effect, subject) for effect in main if effect.untuned_only],
-        "helps at the untuned value alone",
-        "help at the untuned value alone",
+        "is shown to help at the untuned value alone",
+        "are shown to help at the untuned value alone",
     )
     parts += _at_chance(main)
     return f"{where}, {'; '.join(parts)}."

@@ -1,4 +1,4 @@
-"""What tuning says of effects: values at the edge of a grid, and tricks that help untuned alone."""
+"""What tuning says of effects: values at the edge of a grid, and tricks shown to help untuned alone."""
 
 from __future__ import annotations
 
@@ -59,8 +59,9 @@ def _untuned_notes(plus: TunedArm, minus: TunedArm, stage: TuningStage) -> list[
     if not helps:
         return []
     reason = (
-        f"helps at the untuned value alone: by {abs(summary.mean):.3g} of {stage.record.metric} in "
-        f"{len(pairs)} pairs of tuning trials, and is not shown to help where both arms are tuned"
+        f"shown to help at the untuned value alone: by {abs(summary.mean):.3g} of "
+        f"{stage.record.metric} in {len(pairs)} pairs of tuning trials, and not where both arms "
+        "are tuned"
     )
     return [EffectNote(kind="untuned_only", reason=reason)]
 
