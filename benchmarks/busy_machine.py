@@ -23,35 +23,42 @@ from trials import ROOT, keep
 from trickbag.data.cores import usable_cores
 from trickbag.train.machine.load import ProcessorTimes, load_since
 
-LATER_S = 25.0
-"""Seconds after which a run begins beside another: that one trains by then."""
+TIMES_LONGER = 4
+"""How many times as long a run trains beside which another begins, so that it outlasts that one."""
 
 
 class Situation(NamedTuple):
-    """Runs that go on together: when each begins, in seconds, and their arguments."""
+    """Runs that go on together: their arguments, and whether the second waits for the first.
 
-    begin_s: tuple[float, ...]
+    It then begins when the first has trained an epoch, which goes on for longer.
+    """
+
+    runs: int = 1
     arguments: tuple[str, ...] = ()
+    later: bool = False
 
 
 def situations(cores: int) -> dict[str, Situation]:
     all_cores = ("--set", f"training.threads={cores}")
     return {
-        "alone": Situation((0.0,)),
-        "two at once": Situation((0.0, 0.0)),
-        f"two at once, {cores} threads each": Situation((0.0, 0.0), all_cores),
-        "the second begins later": Situation((0.0, LATER_S)),
+        "alone": Situation(),
+        "two at once": Situation(2),
+        f"two at once, {cores} threads each": Situation(2, all_cores),
+        "the second begins later": Situation(2, later=True),
     }
 
 
 def throughputs(situation: Situation, epochs: int, folder: Path) -> list[dict[str, Any]]:
     """Run a situation; return the images/s and the threads of each run."""
     environment = {key: value for key, value in os.environ.items() if "NUM_THREADS" not in key}
-    started, processes = time.monotonic(), []
-    for number, begin_s in enumerate(situation.begin_s):
-        time.sleep(max(0.0, started + begin_s - time.monotonic()))
+    processes: list[subprocess.Popen[bytes]] = []
+    for number in range(situation.runs):
+        first = situation.later and number == 0
+        if situation.later and number:
+            wait_for_epoch(folder / "0", processes[0])
+        length = epochs * TIMES_LONGER if first else epochs
         command = [sys.executable, "-m", "trickbag", "train", "--device", "cpu", "--epochs"]
-        command += [str(epochs), *situation.arguments, "--out", str(folder / str(number))]
+        command += [str(length), *situation.arguments, "--out", str(folder / str(number))]
         processes.append(
             subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.DEVNULL)
         )
@@ -65,6 +72,15 @@ def throughputs(situation: Situation, epochs: int, folder: Path) -> list[dict[st
         rate = result["metrics"]["train_throughput"]
         rows.append({"images_per_s": rate, "threads": plan["threads"]})
     return rows
+
+
+def wait_for_epoch(folder: Path, process: subprocess.Popen[bytes]) -> None:
+    """Wait until a run has trained its first epoch."""
+    metrics = folder / "metrics.jsonl"
+    while not (metrics.exists() and metrics.read_text().count("\n")):
+        if process.poll() is not None:
+            raise SystemExit("the first run ended before its first epoch")
+        time.sleep(0.1)
 
 
 def main() -> None:
@@ -85,7 +101,8 @@ def main() -> None:
     keep(
         "busy_machine",
         f"the default recipe on the digits, {epochs} epochs, {usable_cores()} cores: medians of "
-        f"{repetitions} repetitions; a second run begins {LATER_S:.0f} s after the first",
+        f"{repetitions} repetitions; a run that begins later does so when the first, which then has "
+        f"{TIMES_LONGER * epochs} epochs, has trained one",
         "benchmarks/busy_machine.py",
         situations=[{"situation": name, "repetitions": each} for name, each in rows.items()],
     )
