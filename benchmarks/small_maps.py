@@ -31,6 +31,7 @@ from trials import keep
 from trickbag import recipes
 from trickbag.data.dataset import prepare
 from trickbag.train.machine.device import choose_layout, choose_precision
+from trickbag.train.machine.small_maps import ProductConv2d
 from turns import beside, in_turns, keep_memory
 
 SIZES = {16: "the digits", 32: "32 px", 64: "64 px"}
@@ -66,10 +67,12 @@ def measured(isa: str, pixels: int, rounds: int) -> dict[str, Any]:
     raw = random_batch(low)
 
     def network() -> torch.nn.Module:
-        # Without the hooks that ours has for a fault of oneDNN.
+        # Without the matrix products of ours, and its hooks for a fault of oneDNN.
         twin = copy.deepcopy(run.network)
         for module in twin.modules():
             module._forward_pre_hooks.clear()
+            if isinstance(module, ProductConv2d):
+                module.__class__ = torch.nn.Conv2d
         return twin
 
     jobs = {

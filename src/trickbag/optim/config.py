@@ -43,6 +43,9 @@ class TrainConfig(Settings):
     - layout: the memory layout of images and convolutions. `auto` is channels last where matrix
       units compute in reduced precision; float32 convolutions can gain from it too, above all
       depthwise ones.
+    - small_maps: how bf16 on a CPU computes the convolutions of maps of a few pixels: as matrix
+      `products`, which is several times as fast, or as torch's `convolutions`. `auto` is products,
+      by the shapes of the maps. They differ in rounding alone.
     - eval_precision: that of validation, of `evaluate` and of `predict`, and so of every number
       that is reported.
     - keep: the weights that a run keeps in `best.safetensors`, and of which its result is: those of
@@ -110,6 +113,7 @@ class TrainConfig(Settings):
         "patience",
         "probe",
         "score",
+        "small_maps",
         "sync_batch_norm",
         "time_limit",
         "unfreeze",
@@ -129,6 +133,7 @@ class TrainConfig(Settings):
     keep: Literal["best", "last"] = "last"
     score: str | None = None
     layout: Literal["auto", "contiguous", "channels_last"] = "auto"
+    small_maps: Literal["auto", "products", "convolutions"] = "auto"
     device: Device = "auto"
     compile: Literal["auto", "on", "off"] = "auto"
     compile_mode: Literal["default", "reduce-overhead"] = "default"

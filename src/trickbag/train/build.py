@@ -34,7 +34,7 @@ from trickbag.train.batch_norms import micro_batch, require_variances
 from trickbag.train.head_fit import head_to_fit
 from trickbag.train.machine.device import autocast_dtype, placed
 from trickbag.train.machine.parallel import World
-from trickbag.train.machine.small_maps import pad_small_maps
+from trickbag.train.machine.small_maps import pad_small_maps, use_products
 from trickbag.train.machine.sync_batch_norm import synchronize
 from trickbag.train.phases import Phases
 from trickbag.train.pipeline import Pipeline
@@ -80,6 +80,8 @@ def build(
         )
     network, notes = _build_network(plan, tricks, dataset)
     network = placed(network, device, plan.layout)
+    if plan.training.small_maps == "products":
+        use_products(network)
     # oneDNN gives wrong gradients of small maps in bf16; see `pad_small_maps`.
     if plan.device == "cpu" and plan.precision == "bf16":
         pad_small_maps(network)

@@ -1,4 +1,4 @@
-"""What tuning says of effects: values at the edge of a grid, and tricks shown to help untuned alone."""
+"""What tuning says of effects: values at the edge of a grid, tricks that help untuned alone."""
 
 from __future__ import annotations
 

@@ -49,7 +49,8 @@ class Plan(Settings):
     - data, model, training, schedule: the recipe's, as its tricks change them. Nothing that depends
       on the data set, the weights or the machine is left open: `data.image_size`, `mean`, `std`,
       `interpolation`, `resize` and `workers`, `training.device`, `precision`, `layout`,
-      `compile` and `threads` are given, and the batch is not larger than the training set.
+      `small_maps`, `compile` and `threads` are given, and the batch is not larger than the
+      training set.
     - steps_per_epoch: the updates of an epoch.
     - repeats: the images that are read for each image of a batch.
     - processes: the processes that share each batch.
@@ -81,6 +82,7 @@ class Plan(Settings):
             "training.device": self.training.device == "auto",
             "training.precision": self.training.precision.startswith("auto"),
             "training.layout": self.training.layout == "auto",
+            "training.small_maps": self.training.small_maps == "auto",
             "training.compile": self.training.compile == "auto",
         }
         for path, is_open in open_settings.items():
@@ -234,6 +236,10 @@ class Plan(Settings):
         for name, default in _PREPARED.items():
             if isinstance(data.get("data"), Mapping) and data["data"].get(name) is None:
                 _set(data, "data", name, default)
+        # A run of before there was a choice goes on with the bits that it began with.
+        if isinstance(data.get("training"), Mapping):
+            training = {"small_maps": "convolutions", **data["training"]}
+            data["training"] = training
         # Whether the source's images can be mirrored: `data.flip_prob` is 0 now where they cannot.
         if "mirror" in data and not data.pop("mirror"):
             _set(data, "data", "flip_prob", 0.0)

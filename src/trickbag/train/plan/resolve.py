@@ -281,8 +281,8 @@ def _on_this_machine(
 ) -> tuple[TrainConfig, list[Note]]:
     """Return the optimisation with what this machine decides.
 
-    That is device, precision, memory layout, compilation and threads. Raises UserError for a device
-    that this machine does not have.
+    That is device, precision, memory layout, small maps, compilation and threads. Raises UserError
+    for a device that this machine does not have.
     """
     import torch
 
@@ -318,6 +318,10 @@ def _on_this_machine(
         reason = "training is in float32"
         notes.append(_choice(f"training.half_weights changes nothing: {reason}"))
     layout = choose_layout(precision, device) if training.layout == "auto" else training.layout
+    by_products = device == "cpu" and precision == "bf16"
+    if training.small_maps == "products" and not by_products:
+        reason = "it is for bf16 on a CPU"
+        notes.append(_choice(f"training.small_maps=products changes nothing: {reason}"))
     if training.threads is not None:
         cores = CoreShare(threads=training.threads)
     else:
@@ -330,6 +334,9 @@ def _on_this_machine(
         device=device,
         precision=precision,
         layout=layout,
+        small_maps="products"
+        if by_products and training.small_maps != "convolutions"
+        else "convolutions",
         compile="on" if compiles else "off",
         threads=cores.threads,
     )
