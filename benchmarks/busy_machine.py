@@ -101,7 +101,7 @@ def main() -> None:
     keep(
         "busy_machine",
         f"the default recipe on the digits, {epochs} epochs, {usable_cores()} cores: medians of "
-        f"{repetitions} repetitions; a run that begins later does so when the first, which then has "
+        f"{repetitions} repetitions; a run that begins later does so when the first, then of "
         f"{TIMES_LONGER * epochs} epochs, has trained one",
         "benchmarks/busy_machine.py",
         situations=[{"situation": name, "repetitions": each} for name, each in rows.items()],

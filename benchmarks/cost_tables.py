@@ -85,6 +85,23 @@ def data_paths(result: dict[str, Any]) -> str:
     return "\n".join([*lines, "", f"{text} Commit: {result['commit']}."])
 
 
+def loaders(result: dict[str, Any]) -> str:
+    """Write how soon and how fast threads and worker processes give batches."""
+    names = {"original": "as they are", "packed_jpeg": "pack of JPEGs", "packed_raw": "of pixels"}
+    heads = ["images", "workers", "first batch, s", "images/s"]
+    lines = [table_row(heads), "|---|---|---:|---:|"]
+    for row in result["loader_workers"]:
+        low, high = row["images_per_s_quartiles"]
+        workers = f"{row['workers']} {row['kind']}" if row["kind"] else "none"
+        rate = f"{row['images_per_s']:,.0f} ({low:,.0f} to {high:,.0f})"
+        lines.append(
+            table_row([names[row["images"]], workers, f"{row['first_batch_s']:.2f}", rate])
+        )
+    rounds = result["loader_workers"][0]["rounds"]
+    text = f"{caption(result)} Medians of {rounds} rounds in turns; in brackets the quartiles."
+    return "\n".join([*lines, "", f"{text} Commit: {result['commit']}."])
+
+
 def rates(result: dict[str, Any]) -> str:
     """Write our rates in images/s, and how many times as fast that is as others."""
     others = list(result["rows"][0]["times_as_fast"])

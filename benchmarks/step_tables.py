@@ -7,7 +7,16 @@ from typing import Any
 
 from table_cells import caption, median_and_range, or_dash, table_row
 
-__all__ = ["busy_machine", "cifar_speed", "epochs", "gpu", "scaling", "small_maps", "trick_costs"]
+__all__ = [
+    "busy_machine",
+    "cifar_speed",
+    "epochs",
+    "exchanges",
+    "gpu",
+    "scaling",
+    "small_maps",
+    "trick_costs",
+]
 
 
 def epochs(result: dict[str, Any]) -> str:
@@ -49,6 +58,19 @@ def busy_machine(result: dict[str, Any]) -> str:
     loads = [r["load"] for row in result["situations"] for r in row["repetitions"]]
     text = f"{caption(result)} Other work used {min(loads):.2f} to {max(loads):.2f} cores just"
     return "\n".join([*lines, "", f"{text} before. Commit: {result['commit']}."])
+
+
+def exchanges(result: dict[str, Any]) -> str:
+    """Write the steps of several processes by how they sum their gradients."""
+    heads = ["network", "gradients, MB", "ours, s", "DDP, s", "no sum, s"]
+    heads += ["times as fast as DDP", "as no sum"]
+    lines = [table_row(heads), "|---|---:|---:|---:|---:|---|---|"]
+    for row in result["rows"]:
+        seconds = [f"{row['step_s'][name]:.2f}" for name in ("ours", "ddp", "alone")]
+        ratios = [median_and_range(row["times_as_fast"][name]) for name in ("ddp", "alone")]
+        size = f"{row['gradient_bytes'] / 1e6:.0f}"
+        lines.append(table_row([f"`{row['network']}`", size, *seconds, *ratios]))
+    return "\n".join([*lines, "", f"{caption(result)} Commit: {result['commit']}."])
 
 
 def cifar_speed(result: dict[str, Any]) -> str:

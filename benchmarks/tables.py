@@ -21,6 +21,7 @@ from cost_tables import (
     comparison,
     data_paths,
     listing,
+    loaders,
     operations,
     overhead,
     packs,
@@ -40,7 +41,16 @@ from evaluation_tables import (
 from finetune_table import finetuning
 from outcome_tables import outcome
 from search_tables import searches
-from step_tables import busy_machine, cifar_speed, epochs, gpu, scaling, small_maps, trick_costs
+from step_tables import (
+    busy_machine,
+    cifar_speed,
+    epochs,
+    exchanges,
+    gpu,
+    scaling,
+    small_maps,
+    trick_costs,
+)
 from study_tables import coverage, fold_coverage, looks, tuning
 from table_cells import machine, or_dash, table_row
 from transfer_tables import transfer
@@ -109,6 +119,8 @@ def benchmark(result: dict[str, Any]) -> str:
         return data_paths(result)
     if "fresh" in result:
         return listing(result)
+    if "loader_workers" in result:
+        return loaders(result)
     if "packs" in result:
         return packs(result)
     if "evaluated" in result:
@@ -129,6 +141,8 @@ def benchmark(result: dict[str, Any]) -> str:
         return finetuning(result)
     if "rows" not in result:
         return comparison(result)
+    if "gradient_bytes" in result["rows"][0]:
+        return exchanges(result)
     if "operation" in result["rows"][0]:
         return operations(result)
     if "max_box_acc" in result["rows"][0]:
