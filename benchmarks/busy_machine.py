@@ -1,10 +1,12 @@
 """Measure runs of the default recipe alone, two at once, and one that begins beside another.
 
 python benchmarks/busy_machine.py            two repetitions; needs a machine without other work
-python benchmarks/busy_machine.py --quick    one epoch, one repetition: printed and not kept
+python benchmarks/busy_machine.py --quick    three epochs, one repetition: printed and not kept
 
 Each run is a real `trickbag train` on the digits, in a process and a folder of its own. Its speed
-is that of its result, training alone. `load` is what other processes used of the cores just before.
+is the median over its epochs, training alone; of a run beside which another begins, over those of
+its epochs that the other trains beside it. `load` is what other processes used of the cores just
+before.
 """
 
 from __future__ import annotations
@@ -17,6 +19,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from statistics import median
 from typing import Any, NamedTuple
 
 from trials import ROOT, keep
@@ -62,22 +65,44 @@ def throughputs(situation: Situation, epochs: int, folder: Path) -> list[dict[st
         processes.append(
             subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.DEVNULL)
         )
+    beside = epochs_beside(folder, processes) if situation.later else slice(None)
     exit_codes = [process.wait() for process in processes]
     if any(exit_codes):
         raise SystemExit("a run failed")
     rows = []
     for number in range(len(processes)):
-        result = json.loads((folder / str(number) / "result.json").read_text())
         plan = json.loads((folder / str(number) / "recipe.json").read_text())["resolved"]
-        rate = result["metrics"]["train_throughput"]
+        speeds = epoch_speeds(folder / str(number))
+        rate = median(speeds[beside] if number == 0 else speeds)
         rows.append({"images_per_s": rate, "threads": plan["threads"]})
     return rows
 
 
+def epoch_speeds(folder: Path) -> list[float]:
+    """Return the images/s of each epoch that a run has trained."""
+    file = folder / "metrics.jsonl"
+    text = file.read_text() if file.exists() else ""
+    # A line that is being written is not read.
+    whole = text[: text.rfind("\n") + 1].splitlines()
+    return [json.loads(line)["train_throughput"] for line in whole]
+
+
+def epochs_beside(folder: Path, processes: list[subprocess.Popen[bytes]]) -> slice:
+    """Wait for the second run; return the epochs that the first trained beside its training."""
+    first, second = folder / "0", folder / "1"
+    while processes[1].poll() is None and not epoch_speeds(second):
+        time.sleep(0.1)
+    begin = len(epoch_speeds(first)) + 1  # the epoch that goes on had a part of its own
+    processes[1].wait()
+    end = len(epoch_speeds(first))
+    if not begin < end or processes[0].poll() is not None:
+        raise SystemExit("the first run has no epoch beside the second: it was too short")
+    return slice(begin, end)
+
+
 def wait_for_epoch(folder: Path, process: subprocess.Popen[bytes]) -> None:
     """Wait until a run has trained its first epoch."""
-    metrics = folder / "metrics.jsonl"
-    while not (metrics.exists() and metrics.read_text().count("\n")):
+    while not epoch_speeds(folder):
         if process.poll() is not None:
             raise SystemExit("the first run ended before its first epoch")
         time.sleep(0.1)
@@ -87,7 +112,7 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--quick", action="store_true")
     args = parser.parse_args()
-    epochs, repetitions = (1, 1) if args.quick else (4, 2)
+    epochs, repetitions = (3, 1) if args.quick else (6, 2)
     rows: dict[str, list[dict[str, Any]]] = {}
     for _ in range(repetitions):
         for name, situation in situations(usable_cores()).items():

@@ -52,6 +52,9 @@ def ours(args: argparse.Namespace, folder: Path, name: str, *tricks: Any) -> lis
     )
     settings = {"data.image_size": str(args.pixels), "model.small_stem": "never"}
     settings |= {"data.workers": str(args.workers), "training.threads": str(args.threads)}
+    if tricks:
+        # The other sides evaluate in the precision of their training.
+        settings["training.eval_precision"] = "bf16"
     file = folder / f"{name}.json"
     write_json(file, recipe.set_all(settings).to_dict())
     command = [sys.executable, "-m", "trickbag", "train", str(file), "--data", args.data]

@@ -84,7 +84,12 @@ def plan_of(*tricks: Trick, multi_label: bool = False) -> Plan:
         ),
         model=ResNetConfig(num_classes=K),
         training=TrainConfig(
-            device="cpu", layout="contiguous", compile="off", threads=1, batch_size=N
+            device="cpu",
+            layout="contiguous",
+            small_maps="convolutions",
+            compile="off",
+            threads=1,
+            batch_size=N,
         ),
         schedule=Schedule(),
         steps_per_epoch=3,

@@ -30,6 +30,7 @@ PLAN = Plan(
         device="cpu",
         precision="bf16",
         layout="contiguous",
+        small_maps="convolutions",
         compile="off",
         threads=2,
         batch_size=16,
@@ -103,6 +104,7 @@ def test_no_plan_is_refused() -> None:
         ("training", "device", "auto"),
         ("training", "precision", "auto"),
         ("training", "layout", "auto"),
+        ("training", "small_maps", "auto"),
         ("training", "compile", "auto"),
     ],
 )

@@ -49,7 +49,7 @@ class ProductConv2d(nn.Conv2d):
                 stride, padding = self.stride, cast("tuple[int, int]", self.padding)
                 # Autocast must not change what the function multiplies.
                 with torch.autocast("cpu", enabled=False):
-                    out: Tensor = _Products.apply(  # type: ignore[no-untyped-call]
+                    out: Tensor = _Products.apply(
                         maps, weight, stride, padding, pixels <= ALL_PRODUCTS_PIXELS
                     )
                     if self.bias is not None:
@@ -119,10 +119,9 @@ def _is_bf16(maps: Tensor) -> bool:
 
 def _pixels(conv: nn.Conv2d, maps_NCHW: Tensor) -> int:
     """Return the pixels of the output; 0 or less where there is none."""
-    sides = zip(maps_NCHW.shape[2:], conv.kernel_size, conv.stride, conv.padding, strict=True)
-    height, width = (
-        (side + 2 * int(pad) - kernel) // stride + 1 for side, kernel, stride, pad in sides
-    )
+    padding = cast("tuple[int, int]", conv.padding)
+    sides = zip(maps_NCHW.shape[2:], conv.kernel_size, conv.stride, padding, strict=True)
+    height, width = ((side + 2 * pad - kernel) // stride + 1 for side, kernel, stride, pad in sides)
     return height * width if min(height, width) > 0 and len(maps_NCHW) else 0
 
 
@@ -148,7 +147,7 @@ class _Products(torch.autograd.Function):
         return _as_maps(out_NPO, len(maps_NCHW), height, width)
 
     @staticmethod
-    @once_differentiable  # type: ignore[misc, untyped-decorator]
+    @once_differentiable
     def backward(ctx: Any, gradient_NOHW: Tensor) -> tuple[Tensor | None, ...]:
         maps_NCHW, weight_OCHW = ctx.saved_tensors
         needs_maps, needs_weight = ctx.needs_input_grad[:2]
@@ -175,8 +174,8 @@ class _Products(torch.autograd.Function):
             kernel = weight_OCHW.shape[2:]
             windows_NPK, _ = _windows(maps_NCHW, kernel, ctx.stride, ctx.padding)
             gradient_NPO = gradient_NOHW.permute(0, 2, 3, 1).flatten(0, 2)
-            by_position = (gradient_NPO.t() @ windows_NPK).unflatten(1, (*kernel, -1))
-            of_weight = by_position.permute(0, 3, 1, 2)
+            by_position = gradient_NPO.t() @ windows_NPK
+            of_weight = by_position.view(len(by_position), *kernel, -1).permute(0, 3, 1, 2)
         return of_maps, of_weight, None, None, None
 
 
