@@ -83,8 +83,8 @@ def epoch_speeds(folder: Path) -> list[float]:
     file = folder / "metrics.jsonl"
     text = file.read_text() if file.exists() else ""
     # A line that is being written is not read.
-    whole = text[: text.rfind("\n") + 1].splitlines()
-    return [json.loads(line)["train_throughput"] for line in whole]
+    lines = text[: text.rfind("\n") + 1].splitlines()
+    return [json.loads(line)["train_throughput"] for line in lines]
 
 
 def epochs_beside(folder: Path, processes: list[subprocess.Popen[bytes]]) -> slice:

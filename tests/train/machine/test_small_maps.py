@@ -112,9 +112,9 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     windows = small_maps._windows
 
     def counting(*arguments: Any) -> Any:
-        found = windows(*arguments)
-        rows.append(len(found[0]))
-        return found
+        rows_of_all, sides = windows(*arguments)
+        rows.append(len(rows_of_all))
+        return rows_of_all, sides
 
     monkeypatch.setattr(small_maps, "_windows", counting)
     return rows
@@ -154,12 +154,12 @@ def test_products_are_the_convolution(
     products = 0 if pixels > PRODUCT_PIXELS else 1 if pixels > ALL_PRODUCTS_PIXELS else 2
     assert len(rows) == products + (products == 2 and stride == 1)
     assert torch.allclose(out.double(), expected, rtol=2**-7, atol=0.02)
-    for found, true in zip((maps, *conv.parameters()), exact, strict=True):
-        assert found.grad is not None
-        assert true.grad is not None
-        assert found.grad.shape == true.grad.shape
-        scale = float(true.grad.abs().max())
-        assert torch.allclose(found.grad.double(), true.grad, rtol=2**-7, atol=2**-7 * scale)
+    for tensor, reference in zip((maps, *conv.parameters()), exact, strict=True):
+        assert tensor.grad is not None
+        assert reference.grad is not None
+        assert tensor.grad.shape == reference.grad.shape
+        tolerance = 2**-7 * float(reference.grad.abs().max())
+        assert torch.allclose(tensor.grad.double(), reference.grad, rtol=2**-7, atol=tolerance)
 
 
 def test_other_convolutions_stay_as_they_are() -> None:
@@ -199,8 +199,8 @@ def test_the_plan_says_how_small_maps_are_computed(setting: str, pictures: Path)
         products = precision == "bf16" and setting != "convolutions"
         assert plan.training.small_maps == ("products" if products else "convolutions")
         text = "training.small_maps=products changes nothing: it is for bf16 on a CPU"
-        said = [note.text for note in notes if "small_maps" in note.text]
-        assert said == [text] * (setting == "products" and precision == "float32")
+        texts = [note.text for note in notes if "small_maps" in note.text]
+        assert texts == [text] * (setting == "products" and precision == "float32")
         run, _ = build(plan, recipe.tricks)
         conv = run.network.get_submodule("layer4.0.conv1")
         assert isinstance(conv, ProductConv2d) is products
