@@ -107,7 +107,7 @@ def computed(folder: StudyFolder) -> list[Effect]:
     if study.tuning is None:
         return untuned
     results_of_trials = cast("StudyProgress", FinishedTrials(by_id))
-    return with_tuning_notes(untuned, TuningStage(study.tuning, results_of_trials))
+    return with_tuning_notes(untuned, TuningStage(record=study.tuning, progress=results_of_trials))
 
 
 def without_images(effect: Effect) -> Effect:
