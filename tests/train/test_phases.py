@@ -176,7 +176,6 @@ def test_statistics_are_those_of_training_images_as_in_evaluation(
             device=run.device,
             autocast_dtype=None,
             layout="contiguous",
-            small_maps="convolutions",
         )
         (raw,) = list(loaders.statistics.epoch(0))  # all images are one batch
     assert (first.momentum, [m.training for m in run.network.modules()]) == (momentum, modes)
