@@ -11,9 +11,11 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
+from trickbag.train.machine.small_maps import ProductConv2d
+
 __all__ = ["HalfWeights"]
 
-_ROUNDED = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.Linear)
+_ROUNDED = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.Linear, ProductConv2d)
 """The layers that autocast computes in reduced precision, and that do nothing else with weights."""
 
 
