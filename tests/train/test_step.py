@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+from tests.builders.marks import long
 from tests.builders.recipes import bare_recipe
 from trickbag.data.dataset import prepare
 from trickbag.data.loading.raw_batch import RawBatch
@@ -284,7 +285,7 @@ def test_a_network_that_cannot_compute_anew_is_refused(pictures: Path) -> None:
 @pytest.mark.filterwarnings(
     "ignore:.torch.jit.script_method. is deprecated:DeprecationWarning"
 )  # inductor of torch 2.11
-@pytest.mark.parametrize("accumulate", [1, 2])
+@pytest.mark.parametrize("accumulate", [1, long(2)])
 def test_the_compiled_step_is_the_step(pictures: Path, accumulate: int) -> None:
     compiled, free = (
         make_run(

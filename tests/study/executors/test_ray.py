@@ -73,6 +73,7 @@ def test_no_cluster_on_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @needs_ray
 @pytest.mark.slow
+@pytest.mark.long
 def test_an_address_where_something_else_listens() -> None:
     with (
         socket.create_server(("127.0.0.1", 0)) as server,

@@ -142,6 +142,7 @@ class TestTraining:
         assert_same_run(tmp_path / trial.id, reference)
         assert "the loss is not finite at step" in (result_of["wild"].error or "")
 
+    @pytest.mark.long
     def test_one_that_is_stopped_goes_on(
         self, two_cores: None, reference: Path, trial: Trial, tmp_path: Path
     ) -> None:
