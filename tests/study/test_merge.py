@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from pathlib import Path
 
 import pytest
@@ -27,6 +28,14 @@ def finished(study: Study, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out
 
 
+def forget_setting(file: Path) -> None:
+    """Make a shard one of a version that did not have a setting yet."""
+    record = json.loads(file.read_text())
+    for recipe in (record["recipe"], record["registration"]["design"]["recipe"]):
+        del recipe["training"]["small_maps"]
+    file.write_text(json.dumps(record))
+
+
 @pytest.mark.slow
 def test_shards_together_are_the_study(study: Study, finished: Path, tmp_path: Path) -> None:
     ran = []
@@ -36,6 +45,7 @@ def test_shards_together_are_the_study(study: Study, finished: Path, tmp_path: P
         ran.append(executor.ran)
     assert [len(trials) for trials in ran] == [3, 3]
     assert not set(ran[0]) & set(ran[1])
+    forget_setting(tmp_path / "2" / "study.json")
     findings = merge([tmp_path / "1", tmp_path / "2"], tmp_path / "all")
     assert effects(tmp_path / "all") == effects(finished)
     assert results(tmp_path / "all") == results(finished)

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 from typing import Any
 
 import pytest
 
 from tests.builders.studies import study_record
+from trickbag.data.config import DataConfig
 from trickbag.errors import UserError
+from trickbag.optim.config import TrainConfig
+from trickbag.recipe import Recipe
 from trickbag.study.designs.layout import Contrast
 from trickbag.study.records.layout import LayoutRecord, VariantRecord
 from trickbag.study.records.study import StudyRecord
@@ -55,6 +59,19 @@ def test_every_part_of_a_design_is_hashed_and_its_change_is_said(field: str) -> 
     assert Registration.of(changed).hash != REGISTRATION.hash
     differing = REGISTRATION.changes(changed)
     assert differing if words is None else differing == words
+
+
+def test_a_setting_that_came_later_is_no_change_while_it_has_its_default() -> None:
+    recipe = Recipe().to_dict()
+    before = copy.deepcopy(recipe)
+    for part, kind in (("data", DataConfig), ("training", TrainConfig)):
+        for name in kind.introduced_later:
+            del before[part][name]
+    registered = Registration.of(dataclasses.replace(RECORD, recipe=before).registered)
+    assert registered.changes(dataclasses.replace(RECORD, recipe=recipe).registered) == []
+    recipe["training"]["small_maps"] = "convolutions"
+    changes = registered.changes(dataclasses.replace(RECORD, recipe=recipe).registered)
+    assert changes == ['recipe.training.small_maps ("convolutions", not "absent")']
 
 
 def test_what_happens_in_a_study_is_no_change() -> None:

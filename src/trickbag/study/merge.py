@@ -18,6 +18,7 @@ from trickbag.study.findings import Findings
 from trickbag.study.folder import StudyFolder
 from trickbag.study.plan import StudyPlan
 from trickbag.study.progress import StudyProgress
+from trickbag.study.stored_recipes import recipe_differences
 from trickbag.train.folder.caller import PYTHON
 from trickbag.train.folder.run_folder import RunFolder
 
@@ -57,7 +58,8 @@ def merge(folders: Sequence[Path], out: Path, *, caller: Caller = PYTHON) -> Fin
     shards = [_read(StudyFolder(folder)) for folder in folders]
     first = shards[0][0]
     for folder, (record, _) in zip(folders[1:], shards[1:], strict=True):
-        changed = differences(_common(record), _common(first))
+        changed = recipe_differences(record.recipe, first.recipe)
+        changed += differences(_common(record), _common(first))
         if changed:
             raise UserError(
                 f"{folder} and {folders[0]} are of different studies: {'; '.join(changed)}"
@@ -133,7 +135,13 @@ def _read(folder: StudyFolder) -> tuple[StudyRecord, list[StoredResult]]:
 
 
 def _common(record: StudyRecord) -> dict[str, Any]:
-    return {key: value for key, value in record.to_dict().items() if key not in _PER_SHARD}
+    """Return what the shards of a study have in common besides its recipe."""
+    data = {key: value for key, value in record.to_dict().items() if key not in _PER_SHARD}
+    del data["recipe"]
+    if record.registration is not None:
+        design = record.registration.design
+        data["registration"] = {key: value for key, value in design.items() if key != "recipe"}
+    return data
 
 
 def _copy(trial: Path, target: Path) -> None:

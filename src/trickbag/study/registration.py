@@ -12,6 +12,7 @@ from trickbag.recipe import differences
 from trickbag.settings import plain
 from trickbag.study.records.checks import json_object, text
 from trickbag.study.records.layout import LayoutRecord
+from trickbag.study.stored_recipes import recipe_differences
 from trickbag.study.tuning.record import TuningRecord
 
 __all__ = ["Registered", "Registration"]
@@ -93,7 +94,8 @@ class Registration:
     def changes(self, now: Registered) -> list[str]:
         """Return what differs from the design that was registered, in words.
 
-        Seeds up to a largest number that was registered are no change.
+        Seeds up to a largest number that was registered are no change, and neither is a setting of
+        the recipe that came later and has its default.
         """
         before, after = dict(self.design), now.to_dict()
         most = before.get("max_seeds")
@@ -105,7 +107,8 @@ class Registration:
             design = part.get("design")
             part["design"] = design.get("kind") if isinstance(design, Mapping) else design
             part.pop("effects", None)
-        return [*changed, *differences(after, before)]
+        recipes = [part.pop("recipe", {}) for part in (after, before)]
+        return [*changed, *recipe_differences(*recipes), *differences(after, before)]
 
     def to_dict(self) -> dict[str, Any]:
         """Return the registration as plain data."""
