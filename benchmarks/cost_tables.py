@@ -70,8 +70,15 @@ def data_paths(result: dict[str, Any]) -> str:
     }
     for run in result["data_paths"]:
         decoder = "TurboJPEG, the crop alone" if run["region_decoding"] else "simplejpeg, rows"
+        # Results of before the setting have no such key.
+        scaled = run.get("dct_scaling", False)
+        if scaled:
+            decoder += ", `data.dct_scaling`"
         for path in run["paths"]:
             if path["name"] == "packed_raw" and not run["region_decoding"]:
+                continue
+            # Images of a pack are small: their crops are seldom scaled down so far.
+            if path["name"] != "original" and scaled:
                 continue
             ratio = {
                 "median": path["ratio"],
@@ -82,6 +89,13 @@ def data_paths(result: dict[str, Any]) -> str:
                 cells[1] = "none"
             lines.append(table_row([*cells, median_and_range(ratio)]))
     text = f"{caption(result)} Processor time; in brackets the quartiles of the rounds."
+    if difference := result.get("dct_difference"):
+        low, high = difference["quartiles"]
+        text += (
+            f" With `data.dct_scaling` {difference['scaled']} of {difference['crops']} crops are "
+            f"decoded smaller; their pixels differ by {difference['levels']:.1f} of 255 levels in "
+            f"the mean over a crop (median of the crops; quartiles {low:.1f} to {high:.1f})."
+        )
     return "\n".join([*lines, "", f"{text} Commit: {result['commit']}."])
 
 

@@ -21,6 +21,7 @@ from tests.builders.sources import KINDS, Item, SourceKind, drawn_items, reverse
 from trickbag.data.config import DataConfig
 from trickbag.data.dataset import fingerprint, prepare, read_errors, write_errors
 from trickbag.data.decoding.decode import decode
+from trickbag.data.decoding.region import decode_box
 from trickbag.data.doctor import diagnose
 from trickbag.data.duplicates import copies_of
 from trickbag.data.held_back import digests_of, pooled
@@ -147,6 +148,7 @@ class Corner(NamedTuple):
 
     box: tuple[int, int, int, int]
     drawn_for: tuple[int, int]
+    least: tuple[int, int] | None = None
 
 
 @over_all_kinds()
@@ -165,6 +167,22 @@ def test_a_box_has_the_pixels_of_its_image(
             assert corner.drawn_for == image.shape[:2]
             left, top, right, bottom = corner.box
             np.testing.assert_array_equal(pixels, image[top:bottom, left:right])
+
+
+@over_all_kinds()
+@pytest.mark.parametrize("known", ["never decoded", "checked", "decoded before"])
+def test_a_box_that_becomes_smaller_is_that_of_the_file(
+    kind: SourceKind, drawn: dict[str, Written], known: str
+) -> None:
+    def draw(height: int, width: int) -> Corner:
+        return Corner((0, 0, width, height), (height, width), (height // 2, width // 2))
+
+    for part in parts(drawn[kind.name].open()).values():
+        images = replace(part, verified=known == "checked")
+        for i in range(len(part)):
+            _, pixels = images.read_box(i, draw, verified=known == "decoded before")
+            _, expected = decode_box(part.encoded(i), draw, verified=True)
+            np.testing.assert_array_equal(pixels, expected)
 
 
 @over_all_kinds()

@@ -96,8 +96,8 @@ class DataBench:
     """What `bench_data` measures.
 
     images: how many different ones. images_per_s: of the reference, torchvision's transforms on
-    Pillow's images. region_decoding: whether a library decodes a part of a JPEG alone. left_out:
-    images of the sample that do not decode.
+    Pillow's images. region_decoding: whether a library decodes a part of a JPEG alone.
+    dct_scaling: `data.dct_scaling`. left_out: images of the sample that do not decode.
     """
 
     source: str
@@ -106,6 +106,7 @@ class DataBench:
     rounds: int
     images_per_s: float
     region_decoding: bool
+    dct_scaling: bool
     paths: tuple[DataPath, ...]
     left_out: tuple[DataError, ...] = ()
 
@@ -130,6 +131,7 @@ class DataBench:
             "short_side": SHORT_SIDE,
             "quality": QUALITY,
             "region_decoding": self.region_decoding,
+            "dct_scaling": self.dct_scaling,
             "reference": {
                 "name": "torchvision's transforms on Pillow's images",
                 "images_per_s": self.images_per_s,
@@ -185,6 +187,7 @@ def bench_data(
         rounds=len(times["reference"]),
         images_per_s=rows / median(times["reference"]),
         region_decoding=turbojpeg() is not None,
+        dct_scaling=data.dct_scaling,
         paths=tuple(
             _path(name, times["reference"], times[name], steps[name], rows) for name in parts
         ),

@@ -279,7 +279,12 @@ class SearchDriver(Generic[Suggestion]):
             return None
         if self._decoded is None:
             self._decoded = shared_images(
-                self.dataset, self.folder.path, self.folder.decoded, self.log, self._checked
+                self.dataset,
+                [trial.recipe.data for trial in pending],
+                self.folder.path,
+                self.folder.decoded,
+                self.log,
+                self._checked,
             )
         return self._decoded
 

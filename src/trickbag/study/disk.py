@@ -10,8 +10,10 @@ import numpy as np
 
 from trickbag.errors import DoesNotApply
 from trickbag.study.kept_weights import kept_trials
+from trickbag.study.shared_images import can_share_images
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from trickbag.data.dataset import Dataset
@@ -99,7 +101,7 @@ def disk_use(study: PreparedStudy, machine: Machine, folder: Path) -> DiskUse:
         other=sum(size.other + _RESULT for _, size in sizes) + (_PAGE if sizes else 0),
         running=sum(running[:workers]),
         # The runs of folds read their own images, see `Driver`.
-        decoded=0 if plan.folds else _decoded(study.dataset, machine, len(pending), existing),
+        decoded=0 if plan.folds else _decoded(study.dataset, machine, pending, existing),
         teacher_logits=sum(logits.values()),
         free=free,
     )
@@ -121,11 +123,13 @@ def _bytes(recipe: Recipe, dataset: Dataset) -> RunBytes | None:
         return None  # a trial finds that out at once, and leaves nothing
 
 
-def _decoded(dataset: Dataset, machine: Machine, pending: int, folder: Path) -> int:
+def _decoded(dataset: Dataset, machine: Machine, pending: Sequence[Trial], folder: Path) -> int:
     """Return the bytes of the images that the trials share; 0 where each reads its images."""
-    from trickbag.data.decoding.in_memory import can_be_decoded_once, memory_limit
+    from trickbag.data.decoding.in_memory import memory_limit
 
-    if pending < 2 or not machine.shares_memory or not can_be_decoded_once(dataset):
+    if len(pending) < 2 or not machine.shares_memory:
+        return 0
+    if not can_share_images(dataset, [trial.recipe.data for trial in pending]):
         return 0
     total = 0
     for part in (dataset.train, dataset.val, dataset.test):

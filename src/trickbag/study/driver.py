@@ -24,6 +24,7 @@ from trickbag.study.trial import trial_name
 from trickbag.study.tuning.effects import with_tuning_notes
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from trickbag.data.dataset import Dataset
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from trickbag.study.log import StudyLog
     from trickbag.study.prepare import PreparedStudy
     from trickbag.study.result_lines import Appender
+    from trickbag.study.trial import Trial
     from trickbag.train.folder.caller import Caller
     from trickbag.train.folder.result import Result
     from trickbag.train.machine.signals import StopSignal
@@ -70,7 +72,7 @@ class Driver:
         """Run the pending trials and store their results; as `run`."""
         plan, progress = self.study.plan, self.study.progress
         pending = progress.pending(plan.retries)
-        untrained = sum(trial.id not in self.study.trained for trial in pending)
+        untrained = [trial for trial in pending if trial.id not in self.study.trained]
         task = TrainTrial(
             folder=self.folder.trials,
             dataset=self._shared_dataset(untrained),
@@ -126,17 +128,18 @@ class Driver:
             trials=kept_trials(plan.weights_kept, self.study.progress.trial_plan, plan.design.full),
         )
 
-    def _shared_dataset(self, pending: int) -> Dataset | None:
+    def _shared_dataset(self, pending: Sequence[Trial]) -> Dataset | None:
         """Decode the images once for all trials, where that is possible and worth it.
 
         Return the data set that holds them; None where each process prepares its data set.
         """
         # One trial decodes its images itself; the file would be written to be read once. Each fold
         # has other images to train and to validate.
-        if pending < 2 or not self.executor.machine.shares_memory or self.study.plan.folds:
+        if len(pending) < 2 or not self.executor.machine.shares_memory or self.study.plan.folds:
             return None
         return shared_images(
             self.study.dataset,
+            [trial.recipe.data for trial in pending],
             self.folder.path,
             self.decoded or self.folder.decoded,
             self.log,

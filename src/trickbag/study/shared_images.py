@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
     from pathlib import Path
 
+    from trickbag.data.config import DataConfig
     from trickbag.data.dataset import Dataset
 
-__all__ = ["shared_images"]
+__all__ = ["can_share_images", "shared_images"]
 
 
 class DecodingLog(Protocol):
@@ -23,8 +24,19 @@ class DecodingLog(Protocol):
         """Show how many images have been decoded."""
 
 
+def can_share_images(dataset: Dataset, configs: Iterable[DataConfig]) -> bool:
+    """Tell whether all trials with these settings of the data can read images decoded before.
+
+    With `dct_scaling` a trial has crops that are decoded at another size.
+    """
+    from trickbag.data.decoding.in_memory import can_be_decoded_once
+
+    return can_be_decoded_once(dataset) and not any(data.dct_scaling for data in configs)
+
+
 def shared_images(
     dataset: Dataset,
+    configs: Iterable[DataConfig],
     folder: Path,
     file: Path,
     log: DecodingLog,
@@ -32,8 +44,9 @@ def shared_images(
 ) -> Dataset | None:
     """Decode the images of a data set into `file`, where that is possible and worth it.
 
-    Return the data set that holds them, None where each process is to prepare its own. `folder` is
-    on the disk whose room limits the file; `require_running` raises what stops the work.
+    Return the data set that holds them, None where each process is to prepare its own. `configs`
+    are the settings of the data of the trials. `folder` is on the disk whose room limits the file;
+    `require_running` raises what stops the work.
     """
     from trickbag.data.decoding.in_memory import decode_once, memory_limit
 
@@ -41,4 +54,6 @@ def shared_images(
         require_running()
         log.checking(done, total)
 
+    if not can_share_images(dataset, configs):
+        return None
     return decode_once(dataset, file, memory_limit(folder), decoding, on_damage=log.note)

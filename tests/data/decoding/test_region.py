@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Iterator
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,48 +14,12 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from tests.builders.images import encode, photo
+from tests.builders.jpegs import SAMPLINGS, Drawing, jpeg, random_boxes, reason
 from trickbag.data.decoding import region, turbojpeg
-from trickbag.data.decoding.decode import DecodeError, decode
+from trickbag.data.decoding.decode import decode
 from trickbag.data.decoding.jpeg_layout import jpeg_layout
 from trickbag.data.decoding.pixel_format import PixelFormat
 from trickbag.data.decoding.region import Box, cut, decode_box
-
-SAMPLINGS = ("444", "422", "420", "440", "411", "Gray")
-
-
-class Drawing(NamedTuple):
-    """What draws a given box, and remembers the sizes that it was given."""
-
-    box: Box
-    sizes: list[tuple[int, int]]
-
-    def __call__(self, height: int, width: int) -> Drawing:
-        self.sizes.append((height, width))
-        return self
-
-
-@pytest.fixture(params=["with the library", "without it"])
-def library(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
-    if request.param == "without it":
-        monkeypatch.setattr(region, "turbojpeg", lambda: None)
-    else:
-        # Of the extra `turbo`, which the tests need.
-        assert turbojpeg.turbojpeg() is not None
-    return str(request.param)
-
-
-def jpeg(image: np.ndarray, sampling: str, quality: int = 90) -> bytes:
-    if sampling == "Gray":
-        grey = np.ascontiguousarray(image[:, :, :1])
-        return simplejpeg.encode_jpeg(grey, quality, "GRAY", "Gray")
-    return simplejpeg.encode_jpeg(image, quality, "RGB", sampling)
-
-
-def boxes(height: int, width: int, count: int, seed: int) -> Iterator[Box]:
-    rng = np.random.default_rng(seed)
-    for _ in range(count):
-        left, top = int(rng.integers(width)), int(rng.integers(height))
-        yield left, top, int(rng.integers(left, width)) + 1, int(rng.integers(top, height)) + 1
 
 
 def require_same(data: bytes, box: Box, **options: Any) -> None:
@@ -85,7 +48,7 @@ def test_a_box_has_the_pixels_of_the_whole_image(
     data = jpeg(photo(*shape[::-1], seed), sampling, quality)
     original = region.turbojpeg
     try:
-        for box in boxes(*shape, 4, seed):
+        for box in random_boxes(*shape, 4, seed):
             for loaded in (original, lambda: None):
                 region.turbojpeg = loaded  # type: ignore[assignment]
                 require_same(data, box)
@@ -122,7 +85,7 @@ def test_a_box_lies_in_the_upright_image(orientation: int, library: str) -> None
     data = encode(photo(90, 60), "JPEG", quality=90, exif=exif)
     height, width = decode(data).shape[:2]
     assert (height, width) == ((60, 90) if orientation < 5 else (90, 60))
-    for box in boxes(height, width, 6, orientation):
+    for box in random_boxes(height, width, 6, orientation):
         require_same(data, box)
 
 
@@ -132,7 +95,7 @@ def test_a_box_lies_in_the_upright_image(orientation: int, library: str) -> None
 )
 def test_other_files_of_jpeg_have_the_same_boxes(options: dict[str, Any], library: str) -> None:
     data = encode(photo(90, 130), "JPEG", quality=90, **options)
-    for box in boxes(130, 90, 6, 0):
+    for box in random_boxes(130, 90, 6, 0):
         require_same(data, box)
 
 
@@ -146,14 +109,6 @@ def test_other_formats_and_channels_have_the_same_boxes() -> None:
     ):
         require_same(data, (3, 4, 30, 20))
     require_same(jpeg(image, "420"), (3, 4, 30, 20), form=form)
-
-
-def reason(read: Callable[[], object]) -> str | None:
-    try:
-        read()
-    except DecodeError as error:
-        return str(error)
-    return None
 
 
 def test_damage_to_what_a_box_takes_has_the_reason_of_the_whole_image(library: str) -> None:

@@ -121,6 +121,7 @@ OTHER_VIEW = {
     "workers": 1,
     "worker_kind": "threads",
     "hold_images": False,
+    "dct_scaling": True,
 }
 NEEDED = {
     "label_separator": {"multi_label": True},

@@ -79,6 +79,7 @@ def test_what_cannot_be_held(
         changed.setattr(module, "CHECK_LIMIT", 3)
         unchecked = prepare(DataConfig(source=str(tmp_path)))
     table: list[tuple[Dataset, dict[str, Any], str]] = [
+        (dataset, {"workers": 0, "dct_scaling": True}, "a size of its own"),
         (of_two_sizes, {"workers": 0}, "several sizes"),
         (unchecked, {"workers": 0}, "too many"),
         (dataset, processes, "each of the processes"),
@@ -93,6 +94,13 @@ def test_what_cannot_be_held(
 def test_images_in_memory_need_no_holding() -> None:
     digits = prepare(DataConfig())
     assert settled(digits, hold_images=True)[0].hold_images is False
+
+
+def test_images_in_memory_are_decoded_no_smaller(dataset: Dataset) -> None:
+    (note,) = settled(prepare(DataConfig()), workers=0, dct_scaling=True)[1]
+    assert note.kind == "no_effect"
+    assert "data.dct_scaling changes nothing: the images are stored as pixels" in note.text
+    assert settled(dataset, workers=0, dct_scaling=True)[1] == []
 
 
 @pytest.mark.parametrize("kind", ["threads", "processes"])

@@ -39,6 +39,7 @@ CHANGES: tuple[dict[str, Any], ...] = (
     {"interpolation": "bicubic"},
     {"mean": (1.0, 2.0, 3.0)},
     {"image_size": (24, 24)},
+    {"dct_scaling": True},
 )
 
 

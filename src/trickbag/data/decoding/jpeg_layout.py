@@ -40,6 +40,18 @@ class JpegLayout(NamedTuple):
         """Whether colours have fewer samples than pixels, so that pixels depend on neighbours."""
         return self.unit != (_BLOCK, _BLOCK)
 
+    def scaled(self, divisor: int) -> JpegLayout:
+        """Return the layout of the image at a fraction 1 / `divisor`, a divisor of 8, of its size.
+
+        A side that it does not divide is rounded up, as decoders do.
+        """
+        down, across = self.unit
+        return self._replace(
+            height=-(-self.height // divisor),
+            width=-(-self.width // divisor),
+            unit=(down // divisor, across // divisor),
+        )
+
 
 def jpeg_layout(data: bytes) -> JpegLayout | None:
     """Read a JPEG's head up to its first scan; None where it is none, or is damaged.

@@ -36,7 +36,10 @@ _RGB = 0
 
 
 class Region(NamedTuple):
-    """A part of a JPEG in pixels, as it is stored; `left` must be where a unit begins."""
+    """A part of a JPEG in pixels, as it is stored; `left` must be where a unit begins.
+
+    Where the image is decoded at a fraction of its size, these are pixels of the smaller image.
+    """
 
     left: int
     top: int
@@ -46,6 +49,10 @@ class Region(NamedTuple):
 
 class _Region(ctypes.Structure):
     _fields_ = tuple((name, ctypes.c_int) for name in ("x", "y", "w", "h"))
+
+
+class _Fraction(ctypes.Structure):
+    _fields_ = tuple((name, ctypes.c_int) for name in ("numerator", "denominator"))
 
 
 class TurboJpeg:
@@ -62,6 +69,7 @@ class TurboJpeg:
         self._header = _function(
             library, "tj3DecompressHeader", number, pointer, ctypes.c_char_p, size
         )
+        self._scale = _function(library, "tj3SetScalingFactor", number, pointer, _Fraction)
         self._crop = _function(library, "tj3SetCroppingRegion", number, pointer, _Region)
         self._decompress = _function(
             library,
@@ -72,8 +80,10 @@ class TurboJpeg:
         self._error = _function(library, "tj3GetErrorStr", ctypes.c_char_p, pointer)
         self._threads = threading.local()
 
-    def decode(self, data: bytes, region: Region, pixels: NDArray[np.uint8]) -> None:
+    def decode(self, data: bytes, divisor: int, region: Region, pixels: NDArray[np.uint8]) -> None:
         """Decode a region of a JPEG to RGB in `pixels`, contiguous uint8 (height, width, 3).
+
+        The image is decoded at 1 / `divisor` of its size: 1, 2, 4 or 8.
 
         Raises ValueError with the library's text for an error and for a warning, as which it
         reports damage; behind a warning the pixels are there.
@@ -81,6 +91,8 @@ class TurboJpeg:
         decoder = self._decoder()
         for code in (
             self._header(decoder, data, len(data)),
+            # The decoder keeps the fraction of the image before.
+            self._scale(decoder, _Fraction(1, divisor)),
             self._crop(decoder, _Region(*region)),
             self._decompress(decoder, data, len(data), pixels.ctypes.data, 0, _RGB),
         ):

@@ -40,12 +40,14 @@ class TrainingCrop(NamedTuple):
     """A training image that is drawn: what is cut out of an image, and where it comes to lie.
 
     `box` is in pixels of the upright image. It is scaled to `scaled`, height and width, and its top
-    left is at `place`, row and column of the result; the rest of it is a border.
+    left is at `place`, row and column of the result; the rest of it is a border. `least` is that of
+    `decode_box`.
     """
 
     box: Box
     scaled: tuple[int, int]
     place: tuple[int, int] = (0, 0)
+    least: tuple[int, int] | None = None
 
     def of(
         self,
@@ -67,8 +69,16 @@ def draw_crop(
 ) -> TrainingCrop:
     """Draw a training image of `size` from an image of a height and width.
 
-    `data` says how: `resize`, `crop_area` and `crop_ratio`.
+    `data` says how: `resize`, `crop_area` and `crop_ratio`, and with `dct_scaling` that the box is
+    decoded no larger than its result needs.
     """
+    drawn = _drawn(height, width, rng, data, size)
+    return drawn._replace(least=drawn.scaled) if data.dct_scaling else drawn
+
+
+def _drawn(
+    height: int, width: int, rng: np.random.Generator, data: DataConfig, size: Size
+) -> TrainingCrop:
     rows, columns = height_width(size)
     if data.resize == "letterbox":
         seen = random_view(rng, height, width, size, data.crop_area, data.crop_ratio)

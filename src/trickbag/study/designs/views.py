@@ -9,6 +9,6 @@ VIEW = (
     *("flip_prob", "vertical_flip_prob", "quarter_turns", "policy", "views", "repeat_epochs"),
     *("class_power", "augmentation_repeats"),
     *("eval_crop", "eval_ratio", "mean", "std", "interpolation", "resize"),
-    *("workers", "worker_kind", "hold_images"),
+    *("workers", "worker_kind", "hold_images", "dct_scaling"),
 )
 """The settings of `data` that say how images are seen: the others say which images there are."""

@@ -38,6 +38,9 @@ def settle_reading(
         kind = worker_kind(dataset.train, data, workers, train=True)
     settled = replace(data, workers=workers, worker_kind=kind)
     holds, notes = _settle_holding(settled, dataset, local_processes)
+    if data.dct_scaling and dataset.train.in_memory:
+        reason = "the images are stored as pixels"
+        notes.append(Note("no_effect", None, f"data.dct_scaling changes nothing: {reason}"))
     return replace(settled, hold_images=holds), notes
 
 
@@ -74,6 +77,8 @@ def _obstacle(data: DataConfig, dataset: Dataset) -> str | None:
         return f"these are images with {dataset.train.annotations}, which are read from their files"
     if not dataset.checked:
         return "the images are too many to be all read before training"
+    if data.dct_scaling:
+        return "each crop is decoded at a size of its own (data.dct_scaling)"
     if dataset.train_size is None:
         return "the training images have several sizes"
     if data.workers and data.worker_kind == "processes":

@@ -41,6 +41,7 @@ class UnusedSetting:
 
 
 _WHOLE = "an image is scaled as a whole to fit into data.image_size"
+_DECODED_WHOLE = "they are decoded at their size"
 _RANDOM_VIEW = "training images are scaled by data.mask_scale, and cut to data.image_size"
 
 UNUSED: tuple[UnusedSetting, ...] = (
@@ -61,6 +62,7 @@ UNUSED: tuple[UnusedSetting, ...] = (
         true=((1.0, 1.0),),
         without_cuts=True,
     ),
+    UnusedSetting(name="dct_scaling", annotations=("boxes", "masks"), reason=_DECODED_WHOLE),
 )
 """The settings without effect, of all that say how images are cut and scaled."""
 
