@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -271,6 +272,34 @@ def test_a_hook_by_image_gives_the_same_for_any_rows(name: str) -> None:
     )
     torch.testing.assert_close(part.images, batch.images[rows])
     torch.testing.assert_close(part.targets, batch.targets[rows])
+
+
+@pytest.mark.parametrize("name", [n for n in NAMES if TABLE[n].trick.overrides("batch")])
+def test_how_images_lie_in_memory_changes_no_bit(name: str) -> None:
+    pipeline = Pipeline(
+        task=ClassificationTask(num_classes=3, multi_label=False),
+        preprocessing=Preprocessing.of(DataConfig(), 16),
+        flip_prob=0.5,
+        tricks=(TABLE[name].trick,),
+        layout="channels_last",
+    )
+    is_before = TABLE[name].trick.phase in ("color", "noise")
+    assert pipeline.takes_channels_last is not is_before
+    assert not replace(pipeline, layout="contiguous").takes_channels_last
+    count = 8 * TABLE[name].trick.repeats
+    rng, cpu = np.random.default_rng(0), torch.device("cpu")
+    images = torch.from_numpy(rng.integers(0, 256, (count, 3, 16, 16), dtype=np.uint8))
+    raw = RawBatch(
+        images, torch.arange(count) % 3, torch.arange(count), torch.ones(count, dtype=torch.bool)
+    )
+    other = raw._replace(images=images.contiguous(memory_format=torch.channels_last))
+    draws = pipeline.draw(count, 0, START, cpu)
+    batches = [pipeline(each, draws) for each in (raw, other)]
+    assert batches[0].images.is_contiguous(memory_format=torch.channels_last)
+    if not is_before:
+        assert torch.equal(batches[0].images, batches[1].images)
+    torch.testing.assert_close(batches[0].images, batches[1].images)
+    assert torch.equal(batches[0].targets, batches[1].targets)
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -20,7 +20,7 @@ from tests.test_every_trick import bare
 from trickbag.data.dataset import prepare
 from trickbag.errors import Note, UserError
 from trickbag.functional.boxes import inside, share, within
-from trickbag.functional.mixing import mix, own_share, paste, weigh
+from trickbag.functional.mixing import mix, own_share, paste, select_rows, weigh
 from trickbag.tricks.cutmix import CutMix, cut_boxes
 from trickbag.tricks.mixup import Mixup, halves
 from trickbag.tricks.mixup_cutmix import MixupCutMix
@@ -130,6 +130,25 @@ def test_pasting_equals_a_loop_by_hand() -> None:
     assert torch.equal(paste(images, boxes, torch.tensor(partner)), expected)
     shared = paste(images, boxes[:1], torch.tensor(partner))
     assert torch.equal(shared, paste(images, boxes[:1].expand(5, 4), torch.tensor(partner)))
+
+
+@pytest.mark.parametrize(
+    "shape", [(5, 3, 4, 7), (5, 1, 4, 7), (5, 3, 1, 1), (5, 3), (5, 2, 3, 4, 2)]
+)
+@pytest.mark.parametrize("rows", [[4, 0, 0, 2], [], [1]])
+def test_rows_lie_in_memory_as_they_did(shape: tuple[int, ...], rows: list[int]) -> None:
+    values = torch.randn(shape)
+    index = torch.tensor(rows, dtype=torch.int64)
+    layouts = [values]
+    if values.ndim == 4:
+        layouts.append(values.contiguous(memory_format=torch.channels_last))
+    for each in layouts:
+        chosen = select_rows(each, index)
+        assert torch.equal(chosen, values[rows])
+        if rows:
+            assert chosen.stride() == torch.empty_like(each[: len(rows)]).stride()
+        chosen.zero_()
+        assert torch.equal(each, values)  # a copy
 
 
 @pytest.mark.parametrize("function", [mix, lambda x, lam, p: weigh(x, x[p], lam)])

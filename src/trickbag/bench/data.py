@@ -244,7 +244,10 @@ def _single_thread() -> Iterator[None]:
 def _batches(part: Part, data: DataConfig) -> Callable[[], Tensor]:
     """Return what makes the next batch of training images, uint8 (N, C, H, W)."""
     preprocessing = Preprocessing.of(data, data.image_size or IMAGE_SIZE)
-    loader = Loader(part, data, preprocessing, train=True, batch_size=_BATCH, workers=0)
+    # As networks in low precision take them.
+    loader = Loader(
+        part, data, preprocessing, train=True, batch_size=_BATCH, workers=0, channels_last=True
+    )
     place = itertools.count()
     batches = (batch for epoch in itertools.count() for batch in loader.epoch(epoch))
 

@@ -121,7 +121,11 @@ def bench_train(
             run, build_notes = build(plan, recipe.tricks, dataset)
             timer = _StepTimer(run, clock or time.perf_counter)
             with train_loader(
-                plan, dataset.train, run.pipeline.preprocessing, teacher_logits=run.teacher_logits
+                plan,
+                dataset.train,
+                run.pipeline.preprocessing,
+                teacher_logits=run.teacher_logits,
+                channels_last=run.pipeline.takes_channels_last,
             ) as loader:
                 blocks = timer.blocks(loader, seconds)
     parts_ms = {part: 1000 * median(timer.parts[part]) for part in PARTS}

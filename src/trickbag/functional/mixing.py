@@ -15,7 +15,18 @@ if TYPE_CHECKING:
 
     from trickbag.functional.batch import Batch
 
-__all__ = ["mix", "mix_targets", "own_share", "paste", "paste_and_mix", "weigh"]
+__all__ = ["mix", "mix_targets", "own_share", "paste", "paste_and_mix", "select_rows", "weigh"]
+
+
+def select_rows(values: Tensor, index_N: Tensor) -> Tensor:
+    """Return the rows of `values` (M, ...) of an index: a copy, in the memory layout of `values`.
+
+    The result of `index_select` is always contiguous. Where images are channels last, mixing them
+    with it would take several times as long.
+    """
+    if values.ndim != 4 or values.is_contiguous():
+        return values.index_select(0, index_N)
+    return values.permute(0, 2, 3, 1).index_select(0, index_N).permute(0, 3, 1, 2)
 
 
 def weigh(first: Tensor, second: Tensor, lam_N: Tensor) -> Tensor:
@@ -39,7 +50,7 @@ def mix(values: Tensor, lam_N: Tensor, partner_N: Tensor) -> Tensor:
     """
     lam = lam_N.to(values.dtype).reshape(-1, *[1] * (values.ndim - 1))
     # In place on the copy of the partners: the cost of mixing is memory traffic.
-    return values.index_select(0, partner_N).lerp_(values, lam)
+    return select_rows(values, partner_N).lerp_(values, lam)
 
 
 def paste(
@@ -69,7 +80,7 @@ def paste(
     outside = 1 - inside(boxes_N4, height, width, images_NCHW.dtype)
     # A weighted mean with weights of 0 and 1 is a choice, and on a CPU it is several times as fast
     # as `where`.
-    return images_NCHW.index_select(0, partner_N).lerp_(images_NCHW, outside)
+    return select_rows(images_NCHW, partner_N).lerp_(images_NCHW, outside)
 
 
 def paste_and_mix(
@@ -79,7 +90,7 @@ def paste_and_mix(
     height, width = images_NCHW.shape[2:]
     outside = 1 - inside(boxes_N4, height, width, images_NCHW.dtype)
     weights = outside * lam_N.to(images_NCHW.dtype)[:, None, None, None]
-    return images_NCHW.index_select(0, partner_N).lerp_(images_NCHW, weights)
+    return select_rows(images_NCHW, partner_N).lerp_(images_NCHW, weights)
 
 
 def own_share(boxes_N4: Tensor, height: int, width: int) -> Tensor:

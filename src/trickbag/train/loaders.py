@@ -53,11 +53,13 @@ def train_loader(
     workers: int | None = None,
     teacher_logits: TeacherLogits | None = None,
     share: tuple[int, int] = (0, 1),
+    channels_last: bool = False,
 ) -> Loader:
     """Return the loader of the training images of a plan.
 
     `batch_size` and `workers` are by default the plan's. `teacher_logits` come with their images.
-    With `share` (rank, size) a batch has the rows of this process alone.
+    With `share` (rank, size) a batch has the rows of this process alone. `channels_last` is that of
+    the loader.
     """
     return Loader(
         HeldPart.of(part) if plan.data.hold_images else part,
@@ -72,6 +74,7 @@ def train_loader(
         pin_memory=plan.device == "cuda",
         teacher_logits=teacher_logits,
         share=share,
+        channels_last=channels_last,
     )
 
 
@@ -157,6 +160,7 @@ def run_loaders(run: Run, dataset: Dataset) -> Iterator[RunLoaders]:
             run.pipeline.preprocessing,
             teacher_logits=run.teacher_logits,
             share=(world.rank, world.size),
+            channels_last=run.pipeline.takes_channels_last,
         ),
         val=evaluated(_rows(dataset.val, world)),
         test=evaluated(_rows(dataset.test, world)) if dataset.test else None,

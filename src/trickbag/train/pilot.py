@@ -65,7 +65,11 @@ def _training_seconds(run: Run, dataset: Dataset, limit_s: float) -> float:
     places = np.unique(np.linspace(0, len(kinds) - 1, min(len(kinds), _MOST_TIMED)).astype(int))
     step_s: dict[DataConfig, float] = {}
     with train_loader(
-        plan, dataset.train, run.pipeline.preprocessing, teacher_logits=run.teacher_logits
+        plan,
+        dataset.train,
+        run.pipeline.preprocessing,
+        teacher_logits=run.teacher_logits,
+        channels_last=run.pipeline.takes_channels_last,
     ) as loader:
         timed = 0.0
         # From the largest images down: what is not timed has the time of the next larger one.

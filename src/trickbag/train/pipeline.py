@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Draws", "Pipeline", "mirror", "weigh_classes"]
 
+BEFORE_NORMALISATION = ("color", "noise")
+"""The phases of what changes images on the scale of 0 to 255."""
+
 Draws = tuple[tuple[Tensor, ...], ...]
 """The random numbers of a batch: the mirror's, then each trick's, as tensors on the device."""
 
@@ -79,6 +82,16 @@ class Pipeline:
         """The tricks that change batches, in the order in which they do."""
         active = [trick for trick in self.tricks if trick.overrides("batch")]
         return tuple(sorted(active, key=lambda trick: PHASES.index(trick.phase)))
+
+    @property
+    def takes_channels_last(self) -> bool:
+        """Whether raw images may have their channels behind each other in memory.
+
+        Not where something computes on them before they are normalised: a sum over the pixels of an
+        image would be taken in another order.
+        """
+        is_first = not any(trick.phase in BEFORE_NORMALISATION for trick in self.stages)
+        return self.layout == "channels_last" and is_first
 
     @property
     def mixes(self) -> bool:
@@ -149,7 +162,7 @@ class Pipeline:
             batch = self.cached_student.teach(batch, raw.teacher_logits)
         normalised = False
         for trick, draw in zip(self.stages, trick_draws, strict=True):
-            if not normalised and trick.phase not in ("color", "noise"):
+            if not normalised and trick.phase not in BEFORE_NORMALISATION:
                 batch, normalised = self._normalise(batch), True
             batch = trick.batch(batch, *draw)
         return batch if normalised else self._normalise(batch)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
-from trickbag.functional.mixing import mix, mix_targets, weigh
+from trickbag.functional.mixing import mix, mix_targets, select_rows, weigh
 from trickbag.ranges import MAX_EPOCHS, Above, AtLeast
 from trickbag.tricks.trick import START, Batch, Timestamp, Trick, require_epochs, require_partners
 
@@ -100,10 +100,10 @@ class Mixup(Trick):
         def first(values: Tensor) -> Tensor:
             if self.pairing == "double":
                 return values[: len(lam)]
-            return values.index_select(0, rest[0])
+            return select_rows(values, rest[0])
 
         def mix_pairs(values: Tensor) -> Tensor:
-            return weigh(first(values), values.index_select(0, partner), lam)
+            return weigh(first(values), select_rows(values, partner), lam)
 
         # With `halves` the code of Lee et al. mixes labels into half of the teacher's targets. This
         # bug is not repeated here.

@@ -100,4 +100,4 @@ def test_crop_is_torchvisions(
         tensor = torch.from_numpy(photo().transpose(2, 0, 1).copy())
         of_tensors = reference.resized_crop(tensor, *place, [size, size], kernel)
         np.testing.assert_array_equal(crop, of_tensors.numpy())
-    assert crop.flags.c_contiguous
+    assert crop.transpose(1, 2, 0).flags.c_contiguous

@@ -8,6 +8,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from PIL import Image
 from timm.data import create_transform
 from torchvision import transforms
@@ -137,6 +139,28 @@ def test_normalise_by_hand(dtype: torch.dtype) -> None:
         normalised[0].numpy(), ((pixels - mean) / std).transpose(2, 0, 1), rtol=2e-6, atol=1e-6
     )
     assert torch.equal(images, before)
+    # However they lie in memory.
+    last = images.contiguous(memory_format=torch.channels_last)
+    of_last = preprocessing.normalise(last)
+    assert of_last.is_contiguous(memory_format=torch.channels_last)
+    assert torch.equal(of_last, normalised)
+    assert torch.equal(last, before)
+
+
+@given(shape=st.tuples(*[st.integers(1, 9)] * 4), seed=st.integers(0, 2**16), cut=st.booleans())
+@settings(deadline=None)
+def test_normalised_images_are_the_same_in_every_memory_layout(
+    shape: tuple[int, int, int, int], seed: int, cut: bool
+) -> None:
+    data = DataConfig(channels=tuple(range(shape[1])))
+    preprocessing = Preprocessing.of(data, 8)
+    images = torch.from_numpy(np.random.default_rng(seed).integers(0, 256, shape, dtype=np.uint8))
+    other = images.contiguous(memory_format=torch.channels_last)
+    if cut:
+        # A view that lies in no order.
+        other = other[:, :, :, : max(1, shape[3] // 2)]
+        images = images[:, :, :, : max(1, shape[3] // 2)]
+    assert torch.equal(preprocessing.normalise(other), preprocessing.normalise(images))
 
 
 def test_it_is_stored_and_read_back() -> None:

@@ -109,6 +109,38 @@ def test_images_that_do_not_decode_are_the_same_for_threads(part: FilePart, tmp_
     assert sorted(plain.errors) == [part.names[3], part.names[9]]
 
 
+@pytest.mark.parametrize(
+    "kind", [None, "threads", pytest.param("processes", marks=pytest.mark.slow)]
+)
+@pytest.mark.parametrize("train", [True, False])
+def test_channels_lie_behind_each_other_where_that_is_asked_for(
+    part: FilePart, tmp_path: Path, kind: Any, train: bool
+) -> None:
+    root = tmp_path / "damaged"
+    shutil.copytree(part.root, root)
+    (root / part.names[3]).write_bytes(b"")
+    damaged = replace(part, root=str(root))
+    expected = list(make(damaged, 0, train=train).epoch(0))
+    options: dict[str, Any] = {"data": replace(DATA, worker_kind=kind), "train": train}
+    with make(damaged, 2 if kind else 0, channels_last=True, **options) as loader:
+        batches = list(loader.epoch(0))
+        assert list(loader.errors) == [part.names[3]]
+    require_same(batches, expected)
+    for batch, plain in zip(batches, expected, strict=True):
+        assert batch.images.is_contiguous(memory_format=torch.channels_last)
+        assert plain.images.is_contiguous()
+    # The image that does not decode has zeros.
+    assert sum(int((batch.images.flatten(1).amax(dim=1) == 0).sum()) for batch in batches) == 1
+
+
+def test_several_views_of_an_image_lie_one_behind_the_other(part: FilePart) -> None:
+    data = replace(DATA, policy=RandomPolicy(count=2), views=2)
+    expected = list(make(part, 0, data=data).epoch(0))
+    batches = list(make(part, 0, data=data, channels_last=True).epoch(0))
+    require_same(batches, expected)
+    assert batches[0].images.shape == (4, 3, 3, 8, 8)
+
+
 class Source:
     """Answers a request that is called with the sign of life, else with its number."""
 

@@ -33,7 +33,10 @@ __all__ = ["CropSamples"]
 
 
 class CropSamples:
-    """Loads crops with their labels: a pure function of a request, in any process."""
+    """Loads crops with their labels: a pure function of a request, in any process.
+
+    With `channels_last` images are (N, H, W, C), as `resized` gives them; not with several views.
+    """
 
     def __init__(
         self,
@@ -42,9 +45,10 @@ class CropSamples:
         train: bool,
         seed: int,
         teacher_logits: TeacherLogits | None,
+        channels_last: bool = False,
     ) -> None:
         self.part, self.preprocessing, self.train, self.seed = part, preprocessing, train, seed
-        self.teacher_logits = teacher_logits
+        self.teacher_logits, self.channels_last = teacher_logits, channels_last
 
     def load(self, request: BatchRequest, alive: Callable[[], None]) -> LoadedBatch:
         """Load a batch; `alive` is called after each image."""
@@ -54,7 +58,7 @@ class CropSamples:
             views = (1 + data.views,) if data.views else ()
             shape = (*views, self.preprocessing.count, *height_width(self._size(request)))
         part = self._part(request)
-        images = np.zeros((len(request.rows), *shape), np.uint8)
+        images = self._memory(len(request.rows), shape)
         valid = np.zeros(len(request.rows), bool)
         errors = []
         places = zip(
@@ -65,15 +69,17 @@ class CropSamples:
         )
         for i, (row, occurrence, decoded) in enumerate(places):
             if row in request.skip:
+                images[i] = 0
                 continue
             try:
                 images[i] = self._crop(part, request, row, occurrence, decoded)
                 valid[i] = True
             except DecodeError as error:
+                images[i] = 0
                 errors.append((row, str(error)))
             alive()
         batch = RawBatch(
-            images=torch.from_numpy(images),
+            images=torch.from_numpy(images.transpose(0, 2, 3, 1) if self.channels_last else images),
             labels=torch.from_numpy(self.part.labels[request.rows]),
             index=torch.from_numpy(request.rows),
             valid=torch.from_numpy(valid),
@@ -81,6 +87,13 @@ class CropSamples:
             extents=torch.empty(len(request.rows), 0, dtype=torch.int64),
         )
         return LoadedBatch(batch, tuple(errors))
+
+    def _memory(self, count: int, shape: tuple[int, ...]) -> NDArray[np.uint8]:
+        """Return the memory of images of a shape (C, H, W), or (V, C, H, W); no pixel is set."""
+        if not self.channels_last:
+            return np.empty((count, *shape), np.uint8)
+        channels, height, width = shape
+        return np.empty((count, height, width, channels), np.uint8).transpose(0, 3, 1, 2)
 
     def _size(self, request: BatchRequest) -> Size:
         return request.data.image_size or self.preprocessing.image_size

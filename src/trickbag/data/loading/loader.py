@@ -51,6 +51,8 @@ def _samples(
     train: bool,
     seed: int,
     teacher_logits: TeacherLogits | None,
+    *,
+    channels_last: bool,
 ) -> Samples:
     """Return what loads the batches of a part, by what is annotated in its images."""
     if part.annotations == "boxes":
@@ -61,7 +63,7 @@ def _samples(
         from trickbag.data.loading.mask_samples import MaskSamples
 
         return MaskSamples(part, preprocessing, train=train, seed=seed)
-    return CropSamples(part, preprocessing, train, seed, teacher_logits)
+    return CropSamples(part, preprocessing, train, seed, teacher_logits, channels_last)
 
 
 def _nothing() -> None:
@@ -123,7 +125,8 @@ class Loader:
     repeats: a training batch has `repeats` blocks of `batch_size` rows. Each block follows an order
     of its own, the first the one of `repeats` = 1, so that an epoch has every image `repeats`
     times. workers: None chooses as for a CPU; `data.worker_kind` says of which kind they are, by
-    default `worker_kind`. teacher_logits: logits that come with their images.
+    default `worker_kind`. teacher_logits: logits that come with their images. channels_last: the
+    channels of a pixel lie behind each other in memory, where images have classes and one view.
     share: (rank, size); a batch then has only the rank-th of `size` parts of its rows.
 
     The attribute `cached` says whether the batches are kept: it becomes False where they are too
@@ -151,6 +154,7 @@ class Loader:
         in_order: bool = False,
         teacher_logits: TeacherLogits | None = None,
         share: tuple[int, int] = (0, 1),
+        channels_last: bool = False,
     ) -> None:
         self.part, self.seed = part, seed
         self.shuffled = train and not in_order
@@ -167,7 +171,10 @@ class Loader:
         self._decoded = np.zeros(len(part), bool)
         self._pin = pin_memory
         self._data = replace(data, image_size=preprocessing.image_size)
-        self._source = _samples(part, preprocessing, train, seed, teacher_logits)
+        self._channels_last = channels_last and part.annotations == "classes" and not data.views
+        self._source = _samples(
+            part, preprocessing, train, seed, teacher_logits, channels_last=self._channels_last
+        )
         self._pool: LoaderPool | None = None
         self.cached = cached and not train
         self.image_bytes = 0.0
@@ -200,7 +207,7 @@ class Loader:
             requests = self._requests(epoch, start_step, data or self._data)
             if self._is_streamed:
                 requests = self._streamed(requests, epoch, start_step, waiting, held)
-            for loaded in self._loaded(requests, waiting):
+            for loaded in map(self._channels_first, self._loaded(requests, waiting)):
                 self._note_rows(loaded)
                 images += len(loaded.batch.index)
                 size += loaded.batch.nbytes
@@ -317,6 +324,13 @@ class Loader:
         except Exception:
             self.close()
             raise
+
+    def _channels_first(self, loaded: LoadedBatch) -> LoadedBatch:
+        """Return a batch whose images are (N, C, H, W), as they lie in memory."""
+        if not self._channels_last:
+            return loaded
+        images = loaded.batch.images.permute(0, 3, 1, 2)
+        return loaded._replace(batch=loaded.batch._replace(images=images))
 
     def _load_in_process(self, request: BatchRequest) -> LoadedBatch:
         loaded = self._source.load(request, _nothing)
