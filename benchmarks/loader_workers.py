@@ -45,7 +45,15 @@ def measure(part: Part, kind: WorkerKind | None, workers: int) -> tuple[float, f
     preprocessing = Preprocessing.of(data, IMAGE_SIZE)
     started = time.perf_counter()
     with Loader(
-        part, data, preprocessing, train=True, batch_size=BATCH, workers=workers, repeats=REPEATS
+        part,
+        data,
+        preprocessing,
+        train=True,
+        batch_size=BATCH,
+        workers=workers,
+        repeats=REPEATS,
+        # As networks in low precision take them.
+        channels_last=True,
     ) as loader:
         batches = loader.epoch(0)
         next(batches)

@@ -122,7 +122,9 @@ def built_run(recipe: Recipe, dataset: Dataset, setting: Setting) -> Run:
 
 
 def our_step(run: Run, raw: RawBatch) -> Callable[[], Any]:
-    """Return the step of a run on a batch."""
+    """Return the step of a run on a batch, which lies in memory as its loader would lay it."""
+    if run.pipeline.takes_channels_last:
+        raw = raw._replace(images=raw.images.contiguous(memory_format=torch.channels_last))
     progress = Progress.start(run.device)
     run.begin_epoch(0)
     valid = len(raw.images) / run.plan.repeats
