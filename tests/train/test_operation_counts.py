@@ -130,9 +130,13 @@ def test_operations_of_a_step(name: str, pictures: Path, dataset: Dataset) -> No
     assert Counts(counting.waits, tuple(counting.copies)) == expected
 
 
-def test_a_compiled_step_is_one_graph_for_all_steps(pictures: Path, dataset: Dataset) -> None:
+@pytest.mark.parametrize("layout", ["contiguous", "channels_last"])
+def test_a_compiled_step_is_one_graph_for_all_steps(
+    layout: str, pictures: Path, dataset: Dataset
+) -> None:
     tricks = (LabelSmoothing(), Mixup(), RandomErasing(), Ema())
-    recipe = bare_recipe(pictures, *tricks, **{"training.clip_norm": "1"})
+    settings = {"training.clip_norm": "1", "training.layout": layout}
+    recipe = bare_recipe(pictures, *tricks, **settings)
     run, progress, raws = started(recipe, dataset)
     torch._dynamo.reset()
     counter = CompileCounter()

@@ -156,6 +156,21 @@ def test_damage_that_a_smaller_image_hides_is_noticed(library: str) -> None:
         decode_box(data[: len(data) // 2], drawing, verified=True)
 
 
+def test_memory_that_runs_out_gives_no_other_pixels(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(region, "_decoded", fail)
+    data = jpeg(photo(160, 160), "420")
+    scaled = Drawing((0, 0, 160, 160), [], (40, 40))
+    for verified in (True, False):
+        expected = "JPEG too large for the memory"
+        assert reason(partial(decode_box, data, scaled, verified=verified)) == expected
+    unscaled = Drawing((0, 0, 160, 160), [])
+    _, pixels = decode_box(data, unscaled, verified=True)
+    np.testing.assert_array_equal(pixels, decode(data))
+
+
 def test_limits_are_those_of_the_whole_image(library: str) -> None:
     data = jpeg(photo(160, 160), "420")
     for verified in (True, False):

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 import numpy as np
 import simplejpeg
 
-from trickbag.data.decoding.decode import decode
+from trickbag.data.decoding.decode import DecodeError, decode
 from trickbag.data.decoding.formats import image_format
 from trickbag.data.decoding.jpeg_layout import JpegLayout, jpeg_layout
 from trickbag.data.decoding.limits import (
@@ -108,9 +108,13 @@ def decode_box(
                 try:
                     pixels = _decoded(data, layout, divisor, box, max_pixels)
                     return drawn, pixels if orientation == 1 else upright(pixels, orientation)
-                except (ValueError, MemoryError):
+                except ValueError:
                     # Decoded as a whole below, which says what is wrong with it.
                     pass
+                except MemoryError:
+                    # The whole image would have other pixels.
+                    if divisor > 1:
+                        raise DecodeError("JPEG too large for the memory") from None
     pixels = decode(data, max_pixels, verified=verified, form=form)
     drawn = draw(*pixels.shape[:2])
     return drawn, cut(pixels, drawn.box)
