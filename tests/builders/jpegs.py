@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import NamedTuple
 
 import numpy as np
+import pytest
 import simplejpeg
 
+from trickbag.data.decoding import region
 from trickbag.data.decoding.decode import DecodeError
 from trickbag.data.decoding.region import Box
 
@@ -40,6 +43,14 @@ def random_boxes(height: int, width: int, count: int, seed: int) -> Iterator[Box
     for _ in range(count):
         left, top = int(rng.integers(width)), int(rng.integers(height))
         yield left, top, int(rng.integers(left, width)) + 1, int(rng.integers(top, height)) + 1
+
+
+@contextmanager
+def without_library() -> Iterator[None]:
+    """Decode parts of JPEGs as on a machine without the library TurboJPEG."""
+    with pytest.MonkeyPatch.context() as changed:
+        changed.setattr(region, "turbojpeg", lambda: None)
+        yield
 
 
 def reason(read: Callable[[], object]) -> str | None:
